@@ -1,0 +1,116 @@
+# Everyday work on fairlead. `make help` lists the targets; ./demo and ./test call this on a bare
+# machine, after installing what it lacks.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml -o -name build.rs) \
+                Cargo.toml Cargo.lock
+
+# What `make serve` serves: volumes and options of `fairlead serve`.
+ARGS ?= disk.img:1G
+# What `make bench` measures: arguments of bench/run.py.
+BENCH ?=
+# Rounds of each fuzz test in `make fuzz`; ./test runs some hundred.
+FUZZ_ROUNDS ?= 200000
+# Ends of sessions for each driver and pool in `make soak`; ./test runs fewer.
+SOAK_ROUNDS ?= 1000
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
+	    while IFS='|' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+
+.PHONY: setup
+setup: $(STAMPS)/extension $(STAMPS)/dev ## everything for development, into .venv (quick when repeated)
+
+$(STAMPS)/venv:
+	@test -x $(BIN)/python || { echo "== virtual environment"; $(PYTHON) -m venv $(VENV); }
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/runtime: requirements/runtime.txt requirements/build.txt | $(STAMPS)/venv
+	@echo "== Python packages to build and run"
+	@$(PIP) install -q --require-hashes --only-binary :all: \
+	    -r requirements/runtime.txt -r requirements/build.txt
+	@touch $@
+
+$(STAMPS)/dev: requirements/dev.txt | $(STAMPS)/runtime
+	@echo "== Python packages for development"
+	@$(PIP) install -q --require-hashes --only-binary :all: -r requirements/dev.txt
+	@touch $@
+
+# The Python part is installed in place: only Rust sources and metadata need this again.
+$(STAMPS)/extension: $(RUST_SOURCES) pyproject.toml | $(STAMPS)/runtime
+	@echo "== data plane (cargo, release)"
+	@. $(BIN)/activate && maturin develop --release --locked
+	@touch $@
+
+.PHONY: serve
+serve: $(STAMPS)/extension ## serve volumes until interrupted: make serve ARGS='disk.img:1G'
+	$(BIN)/python -m fairlead serve $(ARGS)
+
+.PHONY: demo
+demo: $(STAMPS)/extension ## two real initiators at once, each in its own context, and what each got
+	@$(BIN)/python -m scripts.demo
+
+.PHONY: test
+test: setup ## every check; the last lines are the table of drivers and pools, and the counts
+	@$(BIN)/python -m scripts.run_checks
+
+.PHONY: quick
+quick: setup ## the checks without real initiators
+	@$(BIN)/python -m scripts.run_checks --only lint --only rust --only python \
+	    --pytest 'not e2e and not slow'
+
+.PHONY: lint
+lint: setup ## ruff, mypy, import layers, rustfmt, clippy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: format
+format: setup ## rewrite the sources as `make lint` wants them
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	cargo fmt --all
+
+.PHONY: conformance
+conformance: setup ## libiscsi's conformance suite on every driver and pool
+	$(BIN)/python -m scripts.run_checks --only conformance
+
+.PHONY: fuzz
+fuzz: setup ## every decoder and state machine of both languages, for long: make fuzz FUZZ_ROUNDS=1000000
+	FAIRLEAD_FUZZ_ROUNDS=$(FUZZ_ROUNDS) cargo test --release --locked -p fairlead-proto --test fuzz
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long --timeout=0
+
+.PHONY: soak
+soak: setup ## ends of sessions, crashes, hostile peers, for long: make soak SOAK_ROUNDS=10000
+	FAIRLEAD_TEARDOWNS=$(SOAK_ROUNDS) FAIRLEAD_MODEL_ROUNDS=50 FAIRLEAD_SEED=$$$$ \
+	    $(BIN)/python -m pytest tests/teardown tests/durability tests/hostile
+
+.PHONY: bench
+bench: setup ## measure against tgt and a bare loop (bench/README.md): make bench BENCH='--help'
+	@sh -c '. ./scripts/prepare.sh; prepare bench'
+	$(MAKE) -C bench
+	$(BIN)/python bench/run.py $(BENCH)
+
+.PHONY: wheel
+wheel: $(STAMPS)/runtime ## dist/*.whl, which installs and serves without cargo
+	$(BIN)/maturin build --release --locked --out dist
+
+.PHONY: pins
+pins: setup ## compile requirements/*.in to pinned versions with hashes
+	@sh scripts/pin_requirements.sh
+
+.PHONY: clean
+clean: ## remove what was built, except the virtual environment
+	rm -rf target dist .results .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
