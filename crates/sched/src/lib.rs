@@ -1,0 +1,26 @@
+//! I/O contexts and the order of their commands. Pure: no clock, no I/O; time is an argument.
+//!
+//! [`directory`] knows every context of the process by its key, [`arena`] is one submitter's part
+//! of them, [`accounts`] what each has used, [`scheduler`] decides which command is next
+//! ([`fifo`]: first come, first served).
+#![forbid(unsafe_code)]
+
+pub mod accounts;
+pub mod arena;
+pub mod directory;
+pub mod fifo;
+pub mod histogram;
+pub mod scheduler;
+
+/// Names a context. A name outlives its context without dangling: once the context is released the
+/// generation moves on and the name is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContextId {
+    /// Place in the tables.
+    pub index: u32,
+    /// Which user of that place.
+    pub generation: u32,
+}
+
+/// Nanoseconds on a clock that never goes back; where it starts does not matter.
+pub type Nanos = u64;
