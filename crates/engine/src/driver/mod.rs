@@ -1,0 +1,120 @@
+//! How a submitter talks to the kernel: sockets and files behind one interface, two ways.
+//!
+//! [`uring`] for where io_uring is to be had, [`threads`] (epoll, and a bounded pool of threads for
+//! files) for where it is refused. Both take requests and return [`Completion`]s; neither knows
+//! what a session or a volume is.
+
+pub mod threads;
+pub mod uring;
+
+use crate::operation::Kind;
+use std::io;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+/// A shared receive buffer that a completion has filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received(pub u16);
+
+/// What came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completion {
+    /// Bytes of a connection are in a shared buffer (`result` > 0), or its end (0), or an errno
+    /// (< 0). Without `more` nothing is being received any longer.
+    Received {
+        /// Which connection.
+        connection: u32,
+        /// Bytes, or negative errno.
+        result: i32,
+        /// Where, when there are bytes.
+        buffer: Option<Received>,
+        /// The receive goes on by itself.
+        more: bool,
+    },
+    /// A receive into the caller's memory is over: bytes or negative errno.
+    ReceivedExact {
+        /// Which connection.
+        connection: u32,
+        /// Bytes, or negative errno.
+        result: i32,
+    },
+    /// A send is over: bytes or negative errno.
+    Sent {
+        /// Which connection.
+        connection: u32,
+        /// Bytes, or negative errno.
+        result: i32,
+    },
+    /// A request to a file is over: bytes or negative errno.
+    Io {
+        /// As given to [`Driver::submit`].
+        token: u64,
+        /// Bytes, or negative errno.
+        result: i32,
+    },
+    /// The mailbox has something.
+    Woken,
+}
+
+/// A request to a file. The memory at `address` is the kernel's until the completion.
+#[derive(Debug, Clone, Copy)]
+pub struct FileRequest {
+    /// What to do.
+    pub kind: Kind,
+    /// Where.
+    pub fd: RawFd,
+    /// First byte.
+    pub offset_bytes: u64,
+    /// How many.
+    pub length_bytes: u64,
+    /// Memory, for kinds that move bytes.
+    pub address: *mut u8,
+    /// Which device, so that none takes more than its part of the blocking workers.
+    pub device: u32,
+}
+
+// SAFETY: the address is a number to everybody but the kernel; who made the request keeps the
+// memory alive until its completion.
+unsafe impl Send for FileRequest {}
+
+/// The interface of both drivers. One thread uses it.
+///
+/// Memory handed over by address (exact receives, sends, file requests) belongs to the kernel until
+/// the completion; the caller keeps it alive and untouched.
+pub trait Driver {
+    /// Receives into shared buffers until told to pause.
+    fn receive(&mut self, connection: u32, fd: RawFd);
+
+    /// Receives once, at most `most_bytes`, into a shared buffer.
+    fn receive_once(&mut self, connection: u32, fd: RawFd, most_bytes: u32);
+
+    /// Ends [`Self::receive`]: a `Received` without `more` follows.
+    fn pause(&mut self, connection: u32, fd: RawFd);
+
+    /// Receives exactly `length_bytes` to `address` (fewer only at the end of the stream).
+    fn receive_exact(&mut self, connection: u32, fd: RawFd, address: *mut u8, length_bytes: u32);
+
+    /// Sends a message; it may send less than all.
+    fn send(&mut self, connection: u32, fd: RawFd, message: *const libc::msghdr);
+
+    /// Asks for file I/O.
+    fn submit(&mut self, token: u64, request: FileRequest);
+
+    /// Submits what was asked for and waits for completions, at most `patience`.
+    ///
+    /// # Errors
+    /// The driver itself is broken.
+    fn wait(&mut self, patience: Duration, completions: &mut Vec<Completion>) -> io::Result<()>;
+
+    /// The bytes of a shared buffer.
+    fn bytes(&self, buffer: Received) -> &[u8];
+
+    /// Lets the shared buffer be filled again.
+    fn give_back(&mut self, buffer: Received);
+
+    /// Requests that one device may have in flight.
+    fn device_window(&self, may_block: bool) -> usize;
+
+    /// System calls made so far by this driver.
+    fn system_calls(&self) -> u64;
+}

@@ -1,0 +1,315 @@
+//! io_uring: sockets and files of one submitter on one ring.
+
+use super::{Completion, Driver, FileRequest, Received};
+use crate::operation::Kind;
+use io_uring::types::{BufRingEntry, CancelBuilder, Fd, FsyncFlags, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+use std::io;
+use std::os::fd::RawFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+const ENTRIES: u32 = 1024;
+/// Shared receive buffers: a burst of 4 KiB writes at depth 128 fits.
+const BUFFERS: u16 = 256;
+const BUFFER_BYTES: usize = 16 * 1024;
+const BUFFER_GROUP: u16 = 0;
+/// Kernel threads for requests that block (buffered files): bounded, and one device's window is
+/// half of them.
+const BLOCKING_WORKERS: u32 = 32;
+const DIRECT_WINDOW: usize = 256;
+
+const RWF_DSYNC: i32 = 0x2;
+
+/// Kinds of completion, in the upper byte of the user data.
+mod tag {
+    pub(super) const RECEIVE: u64 = 1 << 56;
+    pub(super) const EXACT: u64 = 2 << 56;
+    pub(super) const SEND: u64 = 3 << 56;
+    pub(super) const FILE: u64 = 4 << 56;
+    pub(super) const WAKE: u64 = 5 << 56;
+    pub(super) const CANCEL: u64 = 6 << 56;
+    pub(super) const MASK: u64 = 0xFF << 56;
+}
+
+/// What the kernel offered when asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Features {
+    /// IORING_SETUP_SINGLE_ISSUER and IORING_SETUP_DEFER_TASKRUN.
+    pub defer_taskrun: bool,
+}
+
+/// The shared receive buffers: their memory and the ring that gives them to the kernel.
+struct SharedBuffers {
+    memory: Box<[u8]>,
+    ring: NonNull<BufRingEntry>,
+    ring_bytes: usize,
+    tail: u16,
+}
+
+/// A ring and its shared buffers.
+pub struct Uring {
+    // Dropped first: the kernel lets go of the buffers with the ring.
+    ring: IoUring,
+    buffers: SharedBuffers,
+    system_calls: u64,
+    overflowed: Vec<squeue::Entry>,
+}
+
+impl Uring {
+    /// A ring, not yet enabled. `wake_fd` is watched.
+    ///
+    /// # Errors
+    /// io_uring is not to be had, or lacks what is needed.
+    pub fn new(wake_fd: RawFd) -> io::Result<(Self, Features)> {
+        let (ring, features) = build()?;
+        check_operations(&ring)?;
+        let buffers = SharedBuffers::new()?;
+        // SAFETY: the ring of entries is mapped, of this many entries, and outlives the IoUring
+        // (fields are dropped in order).
+        unsafe {
+            ring.submitter().register_buf_ring_with_flags(
+                buffers.ring.as_ptr() as u64,
+                BUFFERS,
+                BUFFER_GROUP,
+                0,
+            )
+        }?;
+        ring.submitter().register_iowq_max_workers(&mut [BLOCKING_WORKERS, BLOCKING_WORKERS])?;
+        let mut uring = Self { ring, buffers, system_calls: 0, overflowed: Vec::new() };
+        (0..BUFFERS).for_each(|id| uring.buffers.offer(id));
+        let watch = opcode::PollAdd::new(Fd(wake_fd), libc::POLLIN as u32).multi(true);
+        uring.push(watch.build().user_data(tag::WAKE | u64::from(wake_fd.unsigned_abs())));
+        Ok((uring, features))
+    }
+
+    /// Enables the ring: from the thread that will use it.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn enable(&self) -> io::Result<()> {
+        self.ring.submitter().register_enable_rings()
+    }
+
+    fn push(&mut self, entry: squeue::Entry) {
+        // SAFETY: what an entry points to is kept alive by its maker until the completion, as the
+        // Driver interface demands.
+        let full = unsafe { self.ring.submission().push(&entry) }.is_err();
+        if full {
+            self.system_calls += 1;
+            // EBUSY or EAGAIN: the kernel wants completions to be reaped first.
+            let _ = self.ring.submit();
+            // SAFETY: as above.
+            let full = unsafe { self.ring.submission().push(&entry) }.is_err();
+            if full {
+                self.overflowed.push(entry);
+            }
+        }
+    }
+
+    fn completion(&mut self, entry: &cqueue::Entry) -> Option<Completion> {
+        let (data, result) = (entry.user_data(), entry.result());
+        let low = data & !tag::MASK;
+        let connection = low as u32;
+        Some(match data & tag::MASK {
+            tag::RECEIVE => {
+                let buffer = cqueue::buffer_select(entry.flags()).map(Received);
+                let more = cqueue::more(entry.flags());
+                Completion::Received { connection, result, buffer, more }
+            }
+            tag::EXACT => Completion::ReceivedExact { connection, result },
+            tag::SEND => Completion::Sent { connection, result },
+            tag::FILE => Completion::Io { token: low, result },
+            tag::WAKE => {
+                if !cqueue::more(entry.flags()) {
+                    let watch = opcode::PollAdd::new(Fd(low as i32), libc::POLLIN as u32);
+                    self.push(watch.multi(true).build().user_data(data));
+                }
+                Completion::Woken
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn build() -> io::Result<(IoUring, Features)> {
+    let mut builder = IoUring::builder();
+    builder.dontfork().setup_cqsize(ENTRIES * 4).setup_clamp().setup_submit_all();
+    let mut deferring = builder.clone();
+    deferring.setup_r_disabled().setup_single_issuer().setup_defer_taskrun();
+    match deferring.build(ENTRIES) {
+        Ok(ring) => Ok((ring, Features { defer_taskrun: true })),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            let ring = builder.setup_r_disabled().setup_coop_taskrun().build(ENTRIES)?;
+            Ok((ring, Features { defer_taskrun: false }))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn check_operations(ring: &IoUring) -> io::Result<()> {
+    let mut probe = io_uring::Probe::new();
+    ring.submitter().register_probe(&mut probe)?;
+    let needed = [
+        ("RECV", opcode::Recv::CODE),
+        ("SENDMSG", opcode::SendMsg::CODE),
+        ("READ", opcode::Read::CODE),
+        ("WRITE", opcode::Write::CODE),
+        ("FSYNC", opcode::Fsync::CODE),
+        ("FALLOCATE", opcode::Fallocate::CODE),
+        ("FADVISE", opcode::Fadvise::CODE),
+        ("POLL_ADD", opcode::PollAdd::CODE),
+        ("ASYNC_CANCEL", opcode::AsyncCancel2::CODE),
+        // The same kernel that brought SEND_ZC brought multishot receive.
+        ("SEND_ZC", opcode::SendZc::CODE),
+    ];
+    match needed.iter().find(|(_, code)| !probe.is_supported(*code)) {
+        None => Ok(()),
+        Some((name, _)) => Err(io::Error::other(format!("the kernel's io_uring has no {name}"))),
+    }
+}
+
+impl SharedBuffers {
+    fn new() -> io::Result<Self> {
+        let ring_bytes = usize::from(BUFFERS) * size_of::<BufRingEntry>();
+        // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing of ours.
+        let ring = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                ring_bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if ring == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let ring = NonNull::new(ring.cast()).ok_or_else(|| io::Error::other("mmap gave null"))?;
+        let memory = vec![0; usize::from(BUFFERS) * BUFFER_BYTES].into_boxed_slice();
+        Ok(Self { memory, ring, ring_bytes, tail: 0 })
+    }
+
+    fn offer(&mut self, id: u16) {
+        let place = usize::from(self.tail & (BUFFERS - 1));
+        let address = self.memory.as_ptr().wrapping_add(usize::from(id) * BUFFER_BYTES);
+        // SAFETY: `place` is within the mapped ring, and only this thread writes entries.
+        let entry = unsafe { &mut *self.ring.as_ptr().add(place) };
+        entry.set_addr(address as u64);
+        entry.set_len(BUFFER_BYTES as u32);
+        entry.set_bid(id);
+        self.tail = self.tail.wrapping_add(1);
+        // SAFETY: the ring is mapped and its first entry holds the tail.
+        let tail = unsafe { BufRingEntry::tail(self.ring.as_ptr()) };
+        // SAFETY: the tail is a u16 that the kernel only reads; Release publishes the entry.
+        unsafe { &*tail.cast::<AtomicU16>() }.store(self.tail, Ordering::Release);
+    }
+}
+
+impl Drop for SharedBuffers {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours and of this length; the IoUring is gone already.
+        unsafe { libc::munmap(self.ring.as_ptr().cast(), self.ring_bytes) };
+    }
+}
+
+fn file_entry(request: &FileRequest) -> squeue::Entry {
+    let (fd, offset) = (Fd(request.fd), request.offset_bytes);
+    let length = u32::try_from(request.length_bytes).unwrap_or(u32::MAX);
+    match request.kind {
+        Kind::Read => opcode::Read::new(fd, request.address, length).offset(offset).build(),
+        Kind::Write => opcode::Write::new(fd, request.address, length).offset(offset).build(),
+        Kind::WriteStable => opcode::Write::new(fd, request.address, length)
+            .offset(offset)
+            .rw_flags(RWF_DSYNC)
+            .build(),
+        Kind::Flush => opcode::Fsync::new(fd).flags(FsyncFlags::DATASYNC).build(),
+        Kind::Discard => opcode::Fallocate::new(fd, request.length_bytes)
+            .offset(offset)
+            .mode(libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE)
+            .build(),
+        Kind::Zero => opcode::Fallocate::new(fd, request.length_bytes)
+            .offset(offset)
+            .mode(libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE)
+            .build(),
+        Kind::Prefetch => opcode::Fadvise::new(fd, i64::from(length), libc::POSIX_FADV_WILLNEED)
+            .offset(offset)
+            .build(),
+    }
+}
+
+impl Driver for Uring {
+    fn receive(&mut self, connection: u32, fd: RawFd) {
+        let entry = opcode::RecvMulti::new(Fd(fd), BUFFER_GROUP).build();
+        self.push(entry.user_data(tag::RECEIVE | u64::from(connection)));
+    }
+
+    fn receive_once(&mut self, connection: u32, fd: RawFd, most_bytes: u32) {
+        let most = most_bytes.min(BUFFER_BYTES as u32);
+        let entry = opcode::Recv::new(Fd(fd), std::ptr::null_mut(), most)
+            .buf_group(BUFFER_GROUP)
+            .build()
+            .flags(squeue::Flags::BUFFER_SELECT);
+        self.push(entry.user_data(tag::RECEIVE | u64::from(connection)));
+    }
+
+    fn pause(&mut self, connection: u32, _fd: RawFd) {
+        let what = CancelBuilder::user_data(tag::RECEIVE | u64::from(connection));
+        self.push(opcode::AsyncCancel2::new(what).build().user_data(tag::CANCEL));
+    }
+
+    fn receive_exact(&mut self, connection: u32, fd: RawFd, address: *mut u8, length_bytes: u32) {
+        let entry = opcode::Recv::new(Fd(fd), address, length_bytes).flags(libc::MSG_WAITALL);
+        self.push(entry.build().user_data(tag::EXACT | u64::from(connection)));
+    }
+
+    fn send(&mut self, connection: u32, fd: RawFd, message: *const libc::msghdr) {
+        let flags = (libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as u32;
+        let entry = opcode::SendMsg::new(Fd(fd), message).flags(flags);
+        self.push(entry.build().user_data(tag::SEND | u64::from(connection)));
+    }
+
+    fn submit(&mut self, token: u64, request: FileRequest) {
+        self.push(file_entry(&request).user_data(tag::FILE | token & !tag::MASK));
+    }
+
+    fn wait(&mut self, patience: Duration, completions: &mut Vec<Completion>) -> io::Result<()> {
+        for entry in std::mem::take(&mut self.overflowed) {
+            self.push(entry);
+        }
+        let want = usize::from(!patience.is_zero());
+        let timeout = Timespec::from(patience);
+        let args = SubmitArgs::new().timespec(&timeout);
+        self.system_calls += 1;
+        match self.ring.submitter().submit_with_args(want, &args) {
+            Ok(_) => {}
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => {}
+                _ => return Err(error),
+            },
+        }
+        loop {
+            let Some(entry) = self.ring.completion().next() else { return Ok(()) };
+            completions.extend(self.completion(&entry));
+        }
+    }
+
+    fn bytes(&self, buffer: Received) -> &[u8] {
+        let start = usize::from(buffer.0) * BUFFER_BYTES;
+        self.buffers.memory.get(start..start + BUFFER_BYTES).unwrap_or_default()
+    }
+
+    fn give_back(&mut self, buffer: Received) {
+        self.buffers.offer(buffer.0);
+    }
+
+    fn device_window(&self, may_block: bool) -> usize {
+        if may_block { BLOCKING_WORKERS as usize / 2 } else { DIRECT_WINDOW }
+    }
+
+    fn system_calls(&self) -> u64 {
+        self.system_calls
+    }
+}

@@ -1,0 +1,506 @@
+//! The handle of the data plane: starts the submitters, hands them work, tells what they do.
+//!
+//! Every method may be called from any thread. None is on the path of a command.
+
+use crate::buffer::Pool;
+use crate::driver::Driver;
+use crate::driver::threads::Threads;
+use crate::driver::uring::Uring;
+use crate::mailbox::Mailbox;
+use crate::program::Unit;
+use crate::session::{Adopt, Attentions, Lun};
+use crate::shared::{
+    Event, LogicalUnit, Message, Options, Page, SessionRecord, Shared, Tables, lock,
+};
+use crate::submitter::Submitter;
+use crate::volume::{self, OpenError, Spec, Volume};
+use fairlead_proto::iscsi::parameters::Parameters;
+use fairlead_proto::scsi::sense::Sense;
+use fairlead_sched::directory::{Entry, Key};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
+
+/// Which driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DriverChoice {
+    /// io_uring where it is to be had, threads otherwise.
+    Auto,
+    /// io_uring or nothing.
+    Uring,
+    /// Threads.
+    Threads,
+}
+
+/// How sessions find their submitter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// The one with the fewest sessions.
+    Shared,
+    /// The one of the first unit's backing device.
+    PerDevice,
+    /// One for each context: the one of the first unit's context.
+    PerContext,
+}
+
+/// What the data plane refuses to do.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// It cannot start.
+    #[error("the data plane cannot start: {0}")]
+    Start(#[from] io::Error),
+    /// A volume cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A number that names nothing.
+    #[error("there is no {0} {1}")]
+    Unknown(&'static str, u64),
+    /// Sessions use it.
+    #[error("volume {0} is in use by a session")]
+    InUse(String),
+    /// Stop was called.
+    #[error("the data plane is stopping")]
+    Stopping,
+}
+
+/// What runs.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// `io_uring` or `threads`.
+    pub driver: &'static str,
+    /// Why it is not the preferred one, where it is not.
+    pub driver_reason: Option<String>,
+    /// Threads of the pool.
+    pub submitters: usize,
+    /// SINGLE_ISSUER and DEFER_TASKRUN are in use.
+    pub defer_taskrun: bool,
+}
+
+/// One unit of a session, as the control plane names it.
+#[derive(Debug, Clone)]
+pub struct LunMapping {
+    /// Number.
+    pub lun: u16,
+    /// Logical unit.
+    pub logical_unit: u32,
+    /// The grouping's key.
+    pub context: String,
+    /// No writes by this session.
+    pub read_only: bool,
+}
+
+/// Who has logged in.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// InitiatorName.
+    pub initiator_name: String,
+    /// TargetName.
+    pub target_name: String,
+    /// ISID.
+    pub isid: [u8; 6],
+    /// Address and port.
+    pub peer: String,
+    /// What was negotiated.
+    pub parameters: Parameters,
+    /// REPORT LUNS data.
+    pub report_luns: Vec<u8>,
+    /// Bytes after the last login PDU.
+    pub unread: Vec<u8>,
+}
+
+/// The running data plane.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    tables: Tables,
+    placement: Placement,
+    report: Report,
+    volumes: Mutex<HashMap<u32, Arc<Volume>>>,
+    units: Mutex<HashMap<u32, Arc<LogicalUnit>>>,
+    next: AtomicU64,
+    stopping: AtomicBool,
+    finished: Mutex<Option<Receiver<io::Result<()>>>>,
+}
+
+impl Engine {
+    /// Starts the submitters.
+    ///
+    /// # Errors
+    /// The driver asked for is not to be had, or a thread or memory is not.
+    pub fn start(
+        choice: DriverChoice,
+        submitters: usize,
+        placement: Placement,
+        tables: Tables,
+        options: Options,
+    ) -> Result<Self, EngineError> {
+        let submitters = submitters.max(1);
+        let ends = (0..submitters).map(|_| Mailbox::new()).collect::<io::Result<Vec<_>>>()?;
+        let (mailboxes, receivers): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
+        let pool_bytes = options.memory_limit_bytes / submitters;
+        let shared = Arc::new(Shared::new(options, mailboxes)?);
+        let mut report =
+            Report { driver: "", driver_reason: None, submitters, defer_taskrun: false };
+        let (started, starts) = channel();
+        let (done, finished) = channel();
+        for (index, messages) in receivers.into_iter().enumerate() {
+            let (shared, tables) = (Arc::clone(&shared), tables.clone());
+            let (started, done) = (started.clone(), done.clone());
+            let thread = std::thread::Builder::new().name(format!("submitter{index}"));
+            thread.spawn(move || {
+                // The ring is made, enabled and used by this thread alone.
+                let made = make_driver(choice, &shared, index)
+                    .and_then(|made| Ok((made, Pool::new(pool_bytes)?)));
+                let (made, pool) = match made {
+                    Ok(made) => made,
+                    Err(error) => {
+                        let _ = started.send(Err(error));
+                        return;
+                    }
+                };
+                let _ = started.send(Ok((made.name, made.reason, made.defer_taskrun)));
+                drop(started);
+                let mut submitter =
+                    Submitter::new(index, shared, tables, messages, made.driver, pool);
+                let result = submitter.run();
+                let _ = done.send(result);
+            })?;
+        }
+        drop(started);
+        for start in starts {
+            let (driver, reason, defer_taskrun) = start?;
+            report.driver = driver;
+            report.driver_reason = reason;
+            report.defer_taskrun = defer_taskrun;
+        }
+        Ok(Self {
+            shared,
+            tables,
+            placement,
+            report,
+            volumes: Mutex::default(),
+            units: Mutex::default(),
+            next: AtomicU64::new(1),
+            stopping: AtomicBool::new(false),
+            finished: Mutex::new(Some(finished)),
+        })
+    }
+
+    /// What runs.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Readable when [`Self::take_events`] has something.
+    pub fn event_descriptor(&self) -> i32 {
+        self.shared.events.descriptor()
+    }
+
+    /// Everything that happened since the last call.
+    pub fn take_events(&self) -> Vec<Event> {
+        self.shared.events.take()
+    }
+
+    fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn small_number(&self) -> u32 {
+        u32::try_from(self.number() & u64::from(u32::MAX)).unwrap_or(0)
+    }
+
+    // ---- volumes and units ------------------------------------------------------------------
+
+    /// Opens a volume.
+    ///
+    /// # Errors
+    /// It cannot be served.
+    pub fn add_volume(&self, spec: Spec) -> Result<Arc<Volume>, EngineError> {
+        let device = {
+            let mut devices = lock(&self.shared.devices);
+            let known = devices.iter().position(|name| *name == spec.device);
+            known.unwrap_or_else(|| {
+                devices.push(spec.device.clone());
+                devices.len() - 1
+            })
+        };
+        let device = u32::try_from(device).unwrap_or(u32::MAX);
+        let volume = Arc::new(volume::open(self.small_number(), device, spec)?);
+        lock(&self.volumes).insert(volume.id, Arc::clone(&volume));
+        Ok(volume)
+    }
+
+    /// Closes a volume that no session uses.
+    ///
+    /// # Errors
+    /// It is unknown or in use.
+    pub fn remove_volume(&self, id: u32) -> Result<(), EngineError> {
+        let mut volumes = lock(&self.volumes);
+        let mut units = lock(&self.units);
+        let volume = volumes.get(&id).ok_or(EngineError::Unknown("volume", u64::from(id)))?;
+        // Sessions hold units, and nobody gets new ones while the table is locked.
+        let used = |unit: &Arc<LogicalUnit>| unit.volume.id == id && Arc::strong_count(unit) > 1;
+        if units.values().any(used) {
+            return Err(EngineError::InUse(volume.spec.name.clone()));
+        }
+        units.retain(|_, unit| unit.volume.id != id);
+        volumes.remove(&id);
+        Ok(())
+    }
+
+    /// Lets a volume take writes again.
+    ///
+    /// # Errors
+    /// It is unknown.
+    pub fn clear_fault(&self, id: u32) -> Result<(), EngineError> {
+        let volumes = lock(&self.volumes);
+        let volume = volumes.get(&id).ok_or(EngineError::Unknown("volume", u64::from(id)))?;
+        volume.clear_fault();
+        Ok(())
+    }
+
+    /// All volumes, by number.
+    pub fn volumes(&self) -> Vec<Arc<Volume>> {
+        let mut volumes: Vec<_> = lock(&self.volumes).values().map(Arc::clone).collect();
+        volumes.sort_by_key(|volume| volume.id);
+        volumes
+    }
+
+    /// Makes a unit of a volume.
+    ///
+    /// # Errors
+    /// The volume is unknown.
+    pub fn add_logical_unit(
+        &self,
+        volume: u32,
+        pages: HashMap<Box<[u8]>, Page>,
+    ) -> Result<u32, EngineError> {
+        let volumes = lock(&self.volumes);
+        let volume =
+            volumes.get(&volume).ok_or(EngineError::Unknown("volume", u64::from(volume)))?;
+        let id = self.small_number();
+        let unit = unit_of(volume, &self.tables, &pages);
+        let volume = Arc::clone(volume);
+        let pages = RwLock::new(pages);
+        let unit = Arc::new(LogicalUnit { id, volume, unit, pages });
+        lock(&self.units).insert(id, unit);
+        Ok(id)
+    }
+
+    /// Replaces a unit's pages.
+    ///
+    /// # Errors
+    /// The unit is unknown.
+    pub fn set_pages(&self, unit: u32, pages: HashMap<Box<[u8]>, Page>) -> Result<(), EngineError> {
+        let units = lock(&self.units);
+        let unit = units.get(&unit).ok_or(EngineError::Unknown("logical unit", u64::from(unit)))?;
+        *unit.pages.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = pages;
+        Ok(())
+    }
+
+    // ---- sessions ---------------------------------------------------------------------------
+
+    /// Takes over a logged-in connection. The socket is the engine's from here on.
+    ///
+    /// # Errors
+    /// A unit is unknown, or the engine is stopping.
+    pub fn adopt(
+        &self,
+        socket: OwnedFd,
+        login: Login,
+        mappings: &[LunMapping],
+    ) -> Result<u64, EngineError> {
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err(EngineError::Stopping);
+        }
+        let id = self.number();
+        let mut found = Vec::with_capacity(mappings.len());
+        {
+            let units = lock(&self.units);
+            for mapping in mappings {
+                let unknown = EngineError::Unknown("logical unit", u64::from(mapping.logical_unit));
+                found.push(Arc::clone(units.get(&mapping.logical_unit).ok_or(unknown)?));
+            }
+        }
+        let mut luns = Vec::with_capacity(mappings.len());
+        for (mapping, unit) in mappings.iter().zip(found) {
+            let device = unit.volume.spec.device.clone();
+            let key = Key { client: mapping.context.clone(), device };
+            let (context, accounts) = lock(&self.shared.directory).attach(&key);
+            luns.push(Lun {
+                number: mapping.lun,
+                unit,
+                read_only: mapping.read_only,
+                context,
+                accounts,
+                attentions: Attentions::NEW_NEXUS,
+            });
+        }
+        let submitter = self.place(&luns);
+        let record = Arc::new(SessionRecord {
+            id,
+            initiator_name: login.initiator_name,
+            target_name: login.target_name,
+            isid: login.isid,
+            tsih: login.parameters.tsih,
+            peer: login.peer,
+            submitter,
+            ending: AtomicBool::new(false),
+            commands: Default::default(),
+            bytes_read: Default::default(),
+            bytes_written: Default::default(),
+            in_flight: Default::default(),
+        });
+        lock(&self.shared.sessions).insert(id, Arc::clone(&record));
+        let adopt = Box::new(Adopt {
+            socket,
+            parameters: login.parameters,
+            record,
+            luns,
+            report_luns: Arc::from(login.report_luns),
+            unread: login.unread,
+        });
+        if self.shared.post(submitter, Message::Adopt(adopt)) {
+            Ok(id)
+        } else {
+            lock(&self.shared.sessions).remove(&id);
+            Err(EngineError::Stopping)
+        }
+    }
+
+    fn place(&self, luns: &[Lun]) -> usize {
+        let submitters = self.report.submitters;
+        match (self.placement, luns.first()) {
+            (Placement::PerDevice, Some(lun)) => lun.unit.volume.device as usize % submitters,
+            (Placement::PerContext, Some(lun)) => lun.context.index as usize % submitters,
+            _ => {
+                let mut counts = vec![0_usize; submitters];
+                for record in lock(&self.shared.sessions).values() {
+                    if let Some(count) = counts.get_mut(record.submitter) {
+                        *count += 1;
+                    }
+                }
+                let least = (0..submitters).min_by_key(|place| counts.get(*place).copied());
+                least.unwrap_or(0)
+            }
+        }
+    }
+
+    /// Ends a session. Its end is an event; unknown ones have ended already.
+    pub fn end_session(&self, id: u64) {
+        let submitter = lock(&self.shared.sessions).get(&id).map(|record| record.submitter);
+        if let Some(submitter) = submitter {
+            self.shared.post(submitter, Message::EndSession(id, "ended by the target"));
+        }
+    }
+
+    /// Answers an upcall or a Text event.
+    pub fn answer(
+        &self,
+        id: u64,
+        status: u8,
+        sense: Option<Sense>,
+        data: Vec<u8>,
+        peer_max_recv: Option<u32>,
+    ) {
+        let submitter = usize::try_from(id >> 48).unwrap_or(usize::MAX);
+        let message = Message::Answer { id, status, sense, data, peer_max_recv };
+        self.shared.post(submitter, message);
+    }
+
+    /// All sessions that are not over.
+    pub fn sessions(&self) -> Vec<Arc<SessionRecord>> {
+        let mut records: Vec<_> = lock(&self.shared.sessions).values().map(Arc::clone).collect();
+        records.sort_by_key(|record| record.id);
+        records
+    }
+
+    /// All contexts that are not released.
+    pub fn contexts(&self) -> Vec<Entry> {
+        lock(&self.shared.directory).entries().cloned().collect()
+    }
+
+    /// Ends every session and stops the submitters, waiting at most `patience`. False: a device
+    /// still has requests; its submitter is left behind.
+    pub fn stop(&self, patience: Duration) -> bool {
+        self.stopping.store(true, Ordering::SeqCst);
+        let Some(finished) = lock(&self.finished).take() else { return true };
+        for submitter in 0..self.report.submitters {
+            self.shared.post(submitter, Message::Stop);
+        }
+        let deadline = Instant::now() + patience;
+        (0..self.report.submitters).all(|_| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            finished.recv_timeout(left).is_ok()
+        })
+    }
+}
+
+struct Made {
+    driver: Box<dyn Driver>,
+    name: &'static str,
+    reason: Option<String>,
+    defer_taskrun: bool,
+}
+
+fn make_driver(choice: DriverChoice, shared: &Shared, index: usize) -> io::Result<Made> {
+    let mailbox = shared.mailboxes.get(index).ok_or_else(|| io::Error::other("no mailbox"))?;
+    let wake = mailbox.descriptor();
+    let threads = |reason: Option<String>| {
+        let driver = Box::new(Threads::new(wake, &format!("submitter{index}"))?);
+        Ok(Made { driver, name: "threads", reason, defer_taskrun: false })
+    };
+    if choice == DriverChoice::Threads {
+        return threads(None);
+    }
+    let ring = Uring::new(wake).and_then(|(ring, features)| {
+        ring.enable()?;
+        Ok((ring, features))
+    });
+    match ring {
+        Ok((ring, features)) => {
+            let driver = Box::new(ring);
+            let defer_taskrun = features.defer_taskrun;
+            Ok(Made { driver, name: "io_uring", reason: None, defer_taskrun })
+        }
+        Err(error) if choice == DriverChoice::Auto => threads(Some(error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+/// The unit behind the pages: what it enforces is what it reports in its Block Limits page.
+fn unit_of(volume: &Volume, tables: &Tables, pages: &HashMap<Box<[u8]>, Page>) -> Unit {
+    let mut cdb = [0; 16];
+    cdb[..3].copy_from_slice(&[0x12, 0x01, 0xB0]);
+    let page = tables.commands.parse(&cdb).ok().and_then(|request| {
+        let (key, length) = request.page_key(&cdb);
+        pages.get(key.get(..length)?)?.as_ref().ok().map(Arc::clone)
+    });
+    let page = page.unwrap_or_else(|| Arc::from([]));
+    let number = |offset: usize, bytes: usize| {
+        let field = page.get(offset..offset + bytes).unwrap_or_default();
+        field.iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte))
+    };
+    // Zero in the page: no limit is reported.
+    let limit = |value: u64| if value == 0 { u64::MAX } else { value };
+    let spec = &volume.spec;
+    let block_bytes = spec.logical_block_bytes;
+    Unit {
+        blocks: spec.size_bytes / u64::from(block_bytes),
+        block_bytes,
+        read_only: spec.read_only,
+        thin: spec.thin,
+        can_zero: volume.can_zero,
+        write_through: spec.write_through,
+        has_cache: volume.has_cache(),
+        max_transfer_blocks: limit(number(8, 4)),
+        max_unmap_blocks: limit(number(20, 4)),
+        max_unmap_descriptors: number(24, 4).min(4095),
+        max_write_same_blocks: limit(number(36, 8)),
+        max_compare_and_write_blocks: number(5, 1),
+    }
+}

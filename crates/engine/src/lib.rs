@@ -1,0 +1,17 @@
+//! The data plane of fairlead: everything that touches the kernel.
+//!
+//! [`engine::Engine`] is its handle. A [`submitter`] is one thread of the global pool; it drives
+//! [`session`]s through a [`driver`], carries commands out as [`program`]s on [`volume`]s, each in
+//! its I/O context. `unsafe` lives in this crate alone.
+
+pub mod buffer;
+pub mod clock;
+pub mod driver;
+pub mod engine;
+pub mod mailbox;
+pub mod operation;
+pub mod program;
+pub mod session;
+pub mod shared;
+pub mod submitter;
+pub mod volume;

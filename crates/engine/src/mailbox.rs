@@ -1,0 +1,85 @@
+//! Messages to a submitter from other threads: a queue and an eventfd that wakes it.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// An eventfd.
+#[derive(Debug)]
+pub struct Wakeup(OwnedFd);
+
+impl Wakeup {
+    /// A new one.
+    ///
+    /// # Errors
+    /// No descriptor can be had.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: plain integers.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is new and nobody else has it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Makes it readable.
+    pub fn signal(&self) {
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: a valid descriptor and eight bytes of ours. It cannot fail but by a full
+        // counter, and then it is readable.
+        unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+
+    /// Makes it unreadable.
+    pub fn reset(&self) {
+        let mut count = [0_u8; 8];
+        // SAFETY: a valid descriptor and eight bytes of ours; non-blocking.
+        unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+    }
+
+    /// The descriptor to wait on.
+    pub fn descriptor(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Where messages for a submitter go.
+#[derive(Debug)]
+pub struct Mailbox<T> {
+    sender: Sender<T>,
+    signalled: AtomicBool,
+    wakeup: Wakeup,
+}
+
+impl<T> Mailbox<T> {
+    /// A mailbox and its other end.
+    ///
+    /// # Errors
+    /// No descriptor can be had.
+    pub fn new() -> io::Result<(Self, Receiver<T>)> {
+        let (sender, receiver) = channel();
+        Ok((Self { sender, signalled: AtomicBool::new(false), wakeup: Wakeup::new()? }, receiver))
+    }
+
+    /// Leaves a message; false when the submitter has stopped.
+    pub fn post(&self, message: T) -> bool {
+        let taken = self.sender.send(message).is_ok();
+        if !self.signalled.swap(true, Ordering::SeqCst) {
+            self.wakeup.signal();
+        }
+        taken
+    }
+
+    /// The submitter is about to look.
+    pub fn opened(&self) {
+        self.signalled.store(false, Ordering::SeqCst);
+        self.wakeup.reset();
+    }
+
+    /// The descriptor to wait on.
+    pub fn descriptor(&self) -> RawFd {
+        self.wakeup.descriptor()
+    }
+}

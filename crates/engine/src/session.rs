@@ -1,0 +1,358 @@
+//! A session on its submitter: the connection's protocol state, its tasks, its units.
+
+use crate::buffer::Buffer;
+use crate::operation::Operation;
+use crate::program::Program;
+use crate::shared::{LogicalUnit, SessionRecord};
+use fairlead_proto::iscsi::connection::Connection;
+use fairlead_proto::iscsi::outbox::Frame;
+use fairlead_proto::iscsi::parameters::Parameters;
+use fairlead_proto::iscsi::task::{Answer, Slot};
+use fairlead_sched::accounts::{Accounts, Operation as Accounted};
+use fairlead_sched::{ContextId, Nanos};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// A logged-in connection on its way to a submitter.
+#[derive(Debug)]
+pub struct Adopt {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// What login negotiated.
+    pub parameters: Parameters,
+    /// What the control plane sees of it.
+    pub record: Arc<SessionRecord>,
+    /// Its units.
+    pub luns: Vec<Lun>,
+    /// REPORT LUNS data.
+    pub report_luns: Arc<[u8]>,
+    /// Bytes received after the last login PDU.
+    pub unread: Vec<u8>,
+}
+
+/// A unit as one session sees it.
+#[derive(Debug)]
+pub struct Lun {
+    /// Its number.
+    pub number: u16,
+    /// The unit.
+    pub unit: Arc<LogicalUnit>,
+    /// This session may not write.
+    pub read_only: bool,
+    /// The I/O context of its commands.
+    pub context: ContextId,
+    /// That context's accounts.
+    pub accounts: Arc<Accounts>,
+    /// Unit attentions not yet reported.
+    pub attentions: Attentions,
+}
+
+/// Unit attentions of one nexus: each kind is pending or not, so the queue cannot grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attentions(u8);
+
+/// Additional sense codes of unit attentions, the most important first. Spec: SAM-5, unit attention
+/// condition queueing.
+const ATTENTIONS: [u16; 6] = [0x2900, 0x2903, 0x2F00, 0x2A09, 0x2A01, 0x3F0E];
+
+impl Attentions {
+    /// A new nexus: POWER ON, RESET, OR BUS DEVICE RESET OCCURRED.
+    pub const NEW_NEXUS: Self = Self(1);
+
+    /// Adds one; a kind that is not in the table is not ours to raise.
+    pub fn raise(&mut self, asc: u16) {
+        if let Some(place) = ATTENTIONS.iter().position(|known| *known == asc) {
+            self.0 |= 1 << place;
+        }
+    }
+
+    /// Takes the most important one.
+    pub fn take(&mut self) -> Option<u16> {
+        let place = self.0.trailing_zeros();
+        let asc = ATTENTIONS.get(place as usize).copied()?;
+        self.0 &= !(1 << place);
+        Some(asc)
+    }
+}
+
+/// Where a task is, as far as its submitter is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Nothing is in the slot.
+    Empty,
+    /// The wire brings its data, or its turn has not come.
+    Collecting,
+    /// It waits for a buffer.
+    WantsBuffer,
+    /// It waits for a range to be released.
+    WantsRange,
+    /// It has its range and waits for writes in flight to end.
+    Quiescing,
+    /// In the device's queue.
+    Queued,
+    /// With the kernel, or with a flush that others run.
+    Submitted,
+    /// Python has it.
+    Upcall,
+    /// Its data or its answer is being sent.
+    Sending,
+}
+
+/// One task.
+#[derive(Debug)]
+pub struct Job {
+    /// Where it is.
+    pub place: Place,
+    /// Aborted: freed as soon as nothing pins it.
+    pub dead: bool,
+    /// How it is carried out.
+    pub program: Option<Program>,
+    /// Index into the session's units.
+    pub lun: Option<usize>,
+    /// The context that it runs in, from submission to completion.
+    pub context: Option<ContextId>,
+    /// Its data.
+    pub buffer: Option<Buffer>,
+    /// The request that is queued or submitted.
+    pub operation: Option<Operation>,
+    /// When the command came.
+    pub arrived: Nanos,
+    /// When the request was queued, then when it was submitted.
+    pub since: Nanos,
+    /// Frames of it in the batch being sent.
+    pub frames_out: u16,
+    /// The kernel receives into its buffer.
+    pub receiving: bool,
+    /// Answered as soon as its unsolicited data is over.
+    pub refused: Option<Answer>,
+    /// A pending unit attention does not concern it.
+    pub passes_attention: bool,
+    /// What accounts file it under, with its bytes.
+    pub accounted: (Accounted, u64),
+    /// The piece being sent ends here; the program goes on when it is sent.
+    pub piece_end: Option<u32>,
+    /// The range that it locks: first byte, length.
+    pub range: Option<(u64, u64)>,
+    /// It holds that range.
+    pub holds_range: bool,
+    /// Answers still to come before its range is quiet.
+    pub quiesce_left: u32,
+    /// The abort that waits for it.
+    pub abort_group: Option<u64>,
+    /// Distinguishes late answers from Python.
+    pub upcall: u64,
+}
+
+impl Job {
+    /// An empty slot.
+    pub fn empty() -> Self {
+        Self {
+            place: Place::Empty,
+            dead: false,
+            program: None,
+            lun: None,
+            context: None,
+            buffer: None,
+            operation: None,
+            arrived: 0,
+            since: 0,
+            frames_out: 0,
+            receiving: false,
+            refused: None,
+            passes_attention: false,
+            accounted: (Accounted::Other, 0),
+            piece_end: None,
+            range: None,
+            holds_range: false,
+            quiesce_left: 0,
+            abort_group: None,
+            upcall: 0,
+        }
+    }
+
+    /// Somebody outside still uses its buffer or will come back with its token.
+    pub fn is_pinned(&self) -> bool {
+        self.frames_out > 0
+            || self.receiving
+            || matches!(self.place, Place::Submitted | Place::Quiescing)
+    }
+}
+
+/// What the socket is receiving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receive {
+    /// Nothing.
+    Off,
+    /// Whatever comes, into shared buffers.
+    Stream,
+    /// As before, but it was asked to stop.
+    Pausing,
+    /// One header, into a shared buffer.
+    Once,
+    /// A task's data, into its own buffer from this offset on.
+    Exact(Slot, u32),
+}
+
+/// A message being sent: its frames and where their bytes are.
+#[derive(Debug)]
+pub struct Batch {
+    /// The frames.
+    pub frames: Vec<Frame>,
+    /// Their parts.
+    pub vectors: Vec<libc::iovec>,
+    /// What the kernel is given.
+    pub message: libc::msghdr,
+    /// Bytes in all.
+    pub bytes: usize,
+    /// Bytes sent.
+    pub sent: usize,
+}
+
+// SAFETY: the pointers are into the batch itself and into buffers of the submitter that has it.
+unsafe impl Send for Batch {}
+
+/// Frames in one message.
+pub const BATCH_FRAMES: usize = 64;
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Box<Self> {
+        // SAFETY: an all-zero msghdr is a valid one: no name, no vectors, no control data.
+        let message = unsafe { std::mem::zeroed() };
+        Box::new(Self {
+            frames: Vec::with_capacity(BATCH_FRAMES),
+            vectors: Vec::with_capacity(3 * BATCH_FRAMES),
+            message,
+            bytes: 0,
+            sent: 0,
+        })
+    }
+
+    /// Points the message at what is still to be sent.
+    pub fn aim(&mut self) {
+        let mut skip = self.sent;
+        let mut first = 0;
+        for vector in &mut self.vectors {
+            if skip < vector.iov_len {
+                vector.iov_base = vector.iov_base.cast::<u8>().wrapping_add(skip).cast();
+                vector.iov_len -= skip;
+                break;
+            }
+            skip -= vector.iov_len;
+            first += 1;
+        }
+        self.vectors.drain(..first);
+        self.bytes -= self.sent;
+        self.sent = 0;
+        self.message.msg_iov = self.vectors.as_mut_ptr();
+        self.message.msg_iovlen = self.vectors.len();
+    }
+}
+
+/// A session with its one connection.
+#[derive(Debug)]
+pub struct Session {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// The protocol.
+    pub wire: Connection,
+    /// Its tasks, by slot.
+    pub jobs: Vec<Job>,
+    /// Its units.
+    pub luns: Vec<Lun>,
+    /// REPORT LUNS data.
+    pub report_luns: Arc<[u8]>,
+    /// What the control plane sees.
+    pub record: Arc<SessionRecord>,
+    /// What is being received.
+    pub receive: Receive,
+    /// Receives without bulk data since the last with: back to the stream after some.
+    pub small_receives: u32,
+    /// What is being sent.
+    pub batch: Option<Box<Batch>>,
+    /// In the list of sessions with something to send.
+    pub dirty: bool,
+    /// Why it ends, once it does.
+    pub ending: Option<String>,
+    /// The last sign of life.
+    pub heard: Nanos,
+    /// When it was asked for one.
+    pub asked: Option<Nanos>,
+    /// After the batch in flight the connection closes.
+    pub closes: bool,
+    /// Jobs that are not empty.
+    pub live: usize,
+}
+
+impl Session {
+    /// A session from what login handed over.
+    pub fn new(adopt: Adopt, now: Nanos) -> (Box<Self>, Vec<u8>) {
+        let Adopt { socket, parameters, record, luns, report_luns, unread } = adopt;
+        let session = Self {
+            socket,
+            wire: Connection::new(parameters),
+            jobs: Vec::new(),
+            luns,
+            report_luns,
+            record,
+            receive: Receive::Off,
+            small_receives: 0,
+            batch: None,
+            dirty: false,
+            ending: None,
+            heard: now,
+            asked: None,
+            closes: false,
+            live: 0,
+        };
+        (Box::new(session), unread)
+    }
+
+    /// The job in a slot of this session.
+    pub fn job(&mut self, slot: Slot) -> &mut Job {
+        let index = usize::from(slot);
+        if self.jobs.len() <= index {
+            self.jobs.resize_with(index + 1, Job::empty);
+        }
+        self.jobs.get_mut(index).expect("just made")
+    }
+
+    /// The unit with this number.
+    pub fn find_lun(&self, number: u16) -> Option<usize> {
+        self.luns.iter().position(|lun| lun.number == number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Attentions, Batch};
+
+    #[test]
+    fn attentions_come_by_importance_and_once() {
+        let mut attentions = Attentions::NEW_NEXUS;
+        attentions.raise(0x2F00);
+        attentions.raise(0x2F00);
+        attentions.raise(0x2903);
+        let taken: Vec<_> = std::iter::from_fn(|| attentions.take()).collect();
+        assert_eq!(taken, [0x2900, 0x2903, 0x2F00]);
+    }
+
+    #[test]
+    fn a_batch_goes_on_where_a_short_send_ended() {
+        let parts = [[0_u8; 48].as_slice(), &[0; 100], &[0; 4]];
+        let mut batch = Batch::new();
+        for part in parts {
+            let iov_base = part.as_ptr().cast_mut().cast();
+            batch.vectors.push(libc::iovec { iov_base, iov_len: part.len() });
+            batch.bytes += part.len();
+        }
+        batch.sent = 50;
+        batch.aim();
+        let lengths: Vec<_> = batch.vectors.iter().map(|vector| vector.iov_len).collect();
+        assert_eq!((lengths, batch.bytes), (vec![98, 4], 102));
+        assert_eq!(batch.vectors[0].iov_base as usize, parts[1].as_ptr() as usize + 2);
+        batch.sent = 98;
+        batch.aim();
+        assert_eq!((batch.vectors.len(), batch.bytes, batch.message.msg_iovlen), (1, 4, 1));
+    }
+}

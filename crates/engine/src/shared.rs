@@ -1,0 +1,316 @@
+//! What submitters and the control plane share. Nothing here is touched per command, except by
+//! flushes and locked ranges.
+
+use crate::mailbox::{Mailbox, Wakeup};
+use crate::program::Unit;
+use crate::session::Adopt;
+use crate::volume::Volume;
+use fairlead_proto::scsi::sense::Sense;
+use fairlead_proto::scsi::table::CommandTable;
+use fairlead_sched::ContextId;
+use fairlead_sched::accounts::Counter;
+use fairlead_sched::directory::{Directory, Entry};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+
+/// Upcalls that may wait for Python; the next is answered BUSY.
+pub const UPCALLS_MAX: usize = 256;
+
+/// A page: data, or the sense of the refusal.
+pub type Page = Result<Arc<[u8]>, Sense>;
+
+/// What never changes, a copy for each submitter so that they share no cache line.
+#[derive(Debug, Clone, Default)]
+pub struct Tables {
+    /// The command table.
+    pub commands: CommandTable,
+    /// Answers of PAGE commands where there is no unit, by page key.
+    pub pages_without_unit: HashMap<Box<[u8]>, Page>,
+}
+
+/// A unit as initiators see it.
+#[derive(Debug)]
+pub struct LogicalUnit {
+    /// Its number.
+    pub id: u32,
+    /// Where its blocks are.
+    pub volume: Arc<Volume>,
+    /// What commands need to know.
+    pub unit: Unit,
+    /// What Python rendered, by page key.
+    pub pages: RwLock<HashMap<Box<[u8]>, Page>>,
+}
+
+/// How the engine is set up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Nanoseconds of silence after which an initiator is asked whether it is there; 0: never.
+    pub nop_interval_ns: u64,
+    /// Nanoseconds that it has to answer.
+    pub nop_timeout_ns: u64,
+    /// Nanoseconds after which an unanswered device is reported.
+    pub stall_ns: u64,
+    /// Commands in each session's window.
+    pub queue_depth: u16,
+    /// All task buffers together.
+    pub memory_limit_bytes: usize,
+}
+
+/// What the control plane hears.
+#[derive(Debug)]
+pub enum Event {
+    /// A session is over, its last I/O too.
+    SessionEnded {
+        /// Its number.
+        session: u64,
+        /// Why.
+        reason: String,
+        /// Whose.
+        peer: String,
+    },
+    /// A context is gone; its last accounts.
+    ContextReleased(Entry),
+    /// A command for Python.
+    Upcall {
+        /// To be given back with the answer.
+        id: u64,
+        /// Whose.
+        session: u64,
+        /// Which unit.
+        logical_unit: u32,
+        /// By which number.
+        lun: u16,
+        /// The command.
+        cdb: [u8; 16],
+        /// Its parameter data.
+        data: Vec<u8>,
+    },
+    /// A Text Request in full-feature phase.
+    Text {
+        /// To be given back with the answer.
+        id: u64,
+        /// Whose.
+        session: u64,
+        /// key=value pairs.
+        data: Vec<u8>,
+    },
+    /// A device does not answer.
+    DeviceStalled {
+        /// Which.
+        device: String,
+        /// Commands unanswered.
+        commands: usize,
+        /// Of how many contexts.
+        clients: usize,
+        /// For how long.
+        age_ns: u64,
+    },
+    /// It answers again.
+    DeviceResumed {
+        /// Which.
+        device: String,
+    },
+    /// A flush failed.
+    VolumeFault {
+        /// Which volume.
+        volume: u32,
+        /// Why.
+        reason: String,
+    },
+    /// A peer broke the rules.
+    ProtocolNote {
+        /// Whose session.
+        session: u64,
+        /// From where.
+        peer: String,
+        /// What it did.
+        reason: String,
+    },
+}
+
+/// Events for the control plane. Each kind is bounded by what causes it: sessions end once,
+/// upcalls are counted, notes are dropped beyond a limit.
+#[derive(Debug)]
+pub struct Events {
+    queue: Mutex<VecDeque<Event>>,
+    wakeup: Wakeup,
+}
+
+/// Notes and reports beyond this many unread ones are dropped.
+const NOTES_MAX: usize = 1024;
+
+impl Events {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { queue: Mutex::default(), wakeup: Wakeup::new()? })
+    }
+
+    /// Tells the control plane.
+    pub fn tell(&self, event: Event) {
+        let mut queue = lock(&self.queue);
+        if matches!(event, Event::ProtocolNote { .. }) && queue.len() >= NOTES_MAX {
+            return;
+        }
+        queue.push_back(event);
+        self.wakeup.signal();
+    }
+
+    /// Everything told since the last call.
+    pub fn take(&self) -> Vec<Event> {
+        self.wakeup.reset();
+        lock(&self.queue).drain(..).collect()
+    }
+
+    /// Readable when there is something to take.
+    pub fn descriptor(&self) -> i32 {
+        self.wakeup.descriptor()
+    }
+}
+
+/// What a session tells of itself. Written by its submitter.
+#[derive(Debug)]
+pub struct SessionRecord {
+    /// Its number.
+    pub id: u64,
+    /// InitiatorName.
+    pub initiator_name: String,
+    /// TargetName.
+    pub target_name: String,
+    /// ISID.
+    pub isid: [u8; 6],
+    /// TSIH.
+    pub tsih: u16,
+    /// Address and port.
+    pub peer: String,
+    /// Which submitter has it.
+    pub submitter: usize,
+    /// It takes no new commands.
+    pub ending: AtomicBool,
+    /// Commands answered.
+    pub commands: Counter,
+    /// Bytes to the initiator.
+    pub bytes_read: Counter,
+    /// Bytes from the initiator.
+    pub bytes_written: Counter,
+    /// Commands being carried out.
+    pub in_flight: Counter,
+}
+
+/// A message to a submitter.
+#[derive(Debug)]
+pub enum Message {
+    /// Serve this connection.
+    Adopt(Box<Adopt>),
+    /// End a session.
+    EndSession(u64, &'static str),
+    /// Python has answered.
+    Answer {
+        /// As in the event.
+        id: u64,
+        /// SCSI status.
+        status: u8,
+        /// With CHECK CONDITION.
+        sense: Option<Sense>,
+        /// Data-In, or text.
+        data: Vec<u8>,
+        /// A Text answer: the initiator's new MaxRecvDataSegmentLength, if it changed.
+        peer_max_recv: Option<u32>,
+    },
+    /// A request that another submitter carried out, or that waited for it, is over.
+    Completed {
+        /// Which.
+        token: u64,
+        /// 0 or negative errno.
+        result: i32,
+    },
+    /// It is this waiter's turn to flush its volume.
+    RunFlush(u64),
+    /// Say when no write to the range is in flight any more.
+    Quiesce {
+        /// Of this volume.
+        volume: u32,
+        /// First byte.
+        start: u64,
+        /// Past the last.
+        end: u64,
+        /// Who wants to know.
+        submitter: usize,
+        /// About which request.
+        token: u64,
+    },
+    /// A submitter has no write to the range in flight.
+    Quiesced(u64),
+    /// A range was released: who waits may try again.
+    RangeReleased,
+    /// Abort the tasks of a unit. Answered by `Aborted`.
+    AbortUnit {
+        /// Which volume's unit.
+        logical_unit: u32,
+        /// `None`: of all sessions; else of all but this one (it has done so itself).
+        except: u64,
+        /// Unit attention for the other sessions.
+        attention: u16,
+        /// Who wants to know.
+        submitter: usize,
+        /// Which abort.
+        group: u64,
+    },
+    /// The other submitter's tasks are over.
+    Aborted(u64),
+    /// End every session and stop.
+    Stop,
+}
+
+/// All that is shared.
+#[derive(Debug)]
+pub struct Shared {
+    /// Settings.
+    pub options: Options,
+    /// Every context.
+    pub directory: Mutex<Directory>,
+    /// To the control plane.
+    pub events: Events,
+    /// To each submitter.
+    pub mailboxes: Vec<Mailbox<Message>>,
+    /// Sessions that are not over.
+    pub sessions: Mutex<HashMap<u64, Arc<SessionRecord>>>,
+    /// Names of backing devices, by place.
+    pub devices: Mutex<Vec<String>>,
+    /// Upcalls that Python has not answered.
+    pub upcalls: AtomicUsize,
+}
+
+impl Shared {
+    /// Shared state for these submitters.
+    ///
+    /// # Errors
+    /// No descriptor can be had.
+    pub fn new(options: Options, mailboxes: Vec<Mailbox<Message>>) -> std::io::Result<Self> {
+        Ok(Self {
+            options,
+            directory: Mutex::new(Directory::new(mailboxes.len())),
+            events: Events::new()?,
+            mailboxes,
+            sessions: Mutex::default(),
+            devices: Mutex::default(),
+            upcalls: AtomicUsize::new(0),
+        })
+    }
+
+    /// Leaves a message for a submitter.
+    pub fn post(&self, submitter: usize, message: Message) -> bool {
+        self.mailboxes.get(submitter).is_some_and(|mailbox| mailbox.post(message))
+    }
+
+    /// A session of this context has ended and its I/O is over.
+    pub fn context_drained(&self, id: ContextId) {
+        if let Ok(Some(entry)) = lock(&self.directory).drained(id) {
+            self.events.tell(Event::ContextReleased(entry));
+        }
+    }
+}
+
+/// Locks; a panic elsewhere does not make the data less true.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

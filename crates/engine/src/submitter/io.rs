@@ -1,0 +1,314 @@
+//! Requests to volumes: queued at their device, submitted in their context, completed.
+
+use super::{Submitter, Token, parts, token};
+use crate::driver::{Driver, FileRequest};
+use crate::operation::{Kind, Operation, REFUSES_WRITES};
+use crate::program::Input;
+use crate::session::{Job, Place, Session};
+use crate::shared::{Event, Message};
+use crate::volume::{Backing, Join, Owner, Volume, Waiter};
+use fairlead_proto::iscsi::task::{Answer, Slot};
+use fairlead_proto::scsi::status;
+use fairlead_sched::Nanos;
+use fairlead_sched::arena::Entered;
+use fairlead_sched::fifo::Fifo;
+use fairlead_sched::scheduler::{Cost, Next, Request, Scheduler};
+use std::sync::Arc;
+
+/// Requests that may wait for one device on one submitter.
+const QUEUED_MAX: usize = 8192;
+
+/// A backing device as one submitter uses it.
+pub(super) struct DeviceQueue {
+    pub(super) device: u32,
+    pub(super) fifo: Fifo,
+    pub(super) is_due: bool,
+    pub(super) reported: Option<Nanos>,
+}
+
+fn place_of(volume: &Volume) -> usize {
+    // Buffered and direct requests of one device have windows of their own.
+    2 * volume.device as usize + usize::from(volume.may_block())
+}
+
+fn cost(operation: &Operation) -> Cost {
+    Cost { bytes: u32::try_from(operation.length_bytes).unwrap_or(u32::MAX) }
+}
+
+/// Submits a file request. Only who has entered a context can.
+fn submit_file(entered: &Entered<'_>, driver: &mut dyn Driver, token: Token, request: FileRequest) {
+    debug_assert_eq!(entered.shard().entered.get(), entered.shard().left.get() + 1);
+    driver.submit(token, request);
+}
+
+impl Submitter {
+    fn queue(&mut self, volume: &Volume) -> &mut DeviceQueue {
+        let place = place_of(volume);
+        if self.devices.len() <= place {
+            self.devices.resize_with(place + 1, || None);
+        }
+        let window = self.driver.device_window(volume.may_block());
+        let device = volume.device;
+        self.devices.get_mut(place).expect("just made").get_or_insert_with(|| DeviceQueue {
+            device,
+            fifo: Fifo::new(QUEUED_MAX, window),
+            is_due: false,
+            reported: None,
+        })
+    }
+
+    fn volume_of(session: &mut Session, slot: Slot) -> Option<Arc<Volume>> {
+        let lun = session.job(slot).lun?;
+        session.luns.get(lun).map(|lun| Arc::clone(&lun.unit.volume))
+    }
+
+    /// Queues the task's request at its device.
+    pub(super) fn enqueue(&mut self, session: &mut Session, index: u32, slot: Slot) {
+        let Some(volume) = Self::volume_of(session, slot) else { return };
+        let now = self.now;
+        let job = session.job(slot);
+        let (Some(context), Some(operation)) = (job.context, job.operation) else { return };
+        job.place = Place::Queued;
+        job.since = now;
+        let request = Request { context, token: token(index, slot), cost: cost(&operation) };
+        let place = place_of(&volume);
+        let queue = self.queue(&volume);
+        if queue.fifo.push(request, now).is_err() {
+            let answer = Answer { status: status::TASK_SET_FULL, sense: None, cdb_bytes: 0 };
+            return self.finish(session, index, slot, answer);
+        }
+        if !std::mem::replace(&mut queue.is_due, true) {
+            self.due_devices.push(place);
+        }
+    }
+
+    /// Gives devices what is next.
+    pub(super) fn dispatch(&mut self) {
+        while let Some(place) = self.due_devices.pop() {
+            if let Some(queue) = self.devices.get_mut(place).and_then(Option::as_mut) {
+                queue.is_due = false;
+            }
+            loop {
+                let now = self.now;
+                let queue = self.devices.get_mut(place).and_then(Option::as_mut);
+                let Some(Next::Submit(request)) = queue.map(|queue| queue.fifo.next(now)) else {
+                    break;
+                };
+                let (index, slot) = parts(request.token);
+                self.with_session(index, |this, session| this.submit(session, index, slot));
+            }
+        }
+    }
+
+    /// Submits a request that the scheduler has picked, in its context.
+    fn submit(&mut self, session: &mut Session, index: u32, slot: Slot) {
+        let Some(volume) = Self::volume_of(session, slot) else { return };
+        let now = self.now;
+        let job = session.job(slot);
+        let (Some(context), Some(operation)) = (job.context, job.operation) else { return };
+        let token = token(index, slot);
+        let end = operation.offset_bytes + operation.length_bytes;
+        let owner = Owner { submitter: self.index, token };
+        if operation.kind.writes() && volume.locks.blocks(operation.offset_bytes, end, owner) {
+            job.place = Place::WantsRange;
+            self.wants_range.push(token);
+            self.leave_device(&volume, context, &operation);
+            return;
+        }
+        let outcome = {
+            let Ok(entered) = self.arena.enter(context) else {
+                // Its session is ending: everything queued has been taken back before.
+                self.leave_device(&volume, context, &operation);
+                return;
+            };
+            let waiter = Waiter { submitter: self.index, token };
+            start(&entered, self.driver.as_mut(), &volume, job, waiter, operation)
+        };
+        let queue_ns = now.saturating_sub(job.since);
+        job.place = Place::Submitted;
+        job.since = now;
+        self.arena.submitted(context, queue_ns);
+        if let Some(result) = outcome {
+            self.done.push_back((token, result));
+        }
+    }
+
+    fn leave_device(
+        &mut self,
+        volume: &Volume,
+        context: fairlead_sched::ContextId,
+        operation: &Operation,
+    ) {
+        let now = self.now;
+        let place = place_of(volume);
+        let queue = self.queue(volume);
+        queue.fifo.complete(context, cost(operation), now);
+        if queue.fifo.queued() > 0 && !std::mem::replace(&mut queue.is_due, true) {
+            self.due_devices.push(place);
+        }
+    }
+
+    /// The driver has carried a request out.
+    pub(super) fn driver_completed(&mut self, token: Token, result: i32) {
+        let (index, slot) = parts(token);
+        let flushed = self.with_session(index, |_, session| {
+            let job = session.job(slot);
+            let flushes = job.operation.is_some_and(|operation| operation.kind == Kind::Flush);
+            flushes.then(|| Self::volume_of(session, slot)).flatten()
+        });
+        if let Some(volume) = flushed.flatten() {
+            self.flush_finished(&volume, token, result);
+        }
+        self.completed(token, result);
+    }
+
+    /// Tells all flush commands that this flush has covered, and lets the next begin.
+    fn flush_finished(&mut self, volume: &Volume, own: Token, result: i32) {
+        if result < 0 {
+            let errno = std::io::Error::from_raw_os_error(-result);
+            let reason = format!("flush failed: {errno}");
+            if volume.set_fault(reason.clone()) {
+                self.shared.events.tell(Event::VolumeFault { volume: volume.id, reason });
+            }
+        }
+        let flushed = volume.flushes.finished();
+        for rider in flushed.riders.iter().filter(|rider| rider.token != own) {
+            self.shared.post(rider.submitter, Message::Completed { token: rider.token, result });
+        }
+        if let Some(next) = flushed.next {
+            self.shared.post(next.submitter, Message::RunFlush(next.token));
+        }
+    }
+
+    /// It is this task's turn to flush its volume for all who wait.
+    pub(super) fn run_flush(&mut self, token: Token) {
+        let (index, slot) = parts(token);
+        self.with_session(index, |this, session| {
+            let Some(volume) = Self::volume_of(session, slot) else { return };
+            let job = session.job(slot);
+            let Some(operation) = job.operation else { return };
+            // The task entered its context when it joined; who waits for it may have others.
+            if let Some(request) = file_request(&volume, job, &operation) {
+                this.driver.submit(token, request);
+            }
+        });
+    }
+
+    /// A request is over: the task goes on, or ends if it was aborted meanwhile.
+    pub(super) fn completed(&mut self, token: Token, result: i32) {
+        let (index, slot) = parts(token);
+        self.with_session(index, |this, session| {
+            let Some(volume) = Self::volume_of(session, slot) else { return };
+            let now = this.now;
+            let job = session.job(slot);
+            let (Some(context), Some(operation)) = (job.context, job.operation) else { return };
+            if job.place != Place::Submitted {
+                return;
+            }
+            let service_ns = now.saturating_sub(job.since);
+            job.place = Place::Collecting;
+            job.operation = None;
+            this.leave_device(&volume, context, &operation);
+            this.arena.completed(context, service_ns);
+            this.check_quiet(Some(session), index);
+            let job = session.job(slot);
+            if job.dead {
+                return this.reap(session, index, slot);
+            }
+            match remainder(&operation, result) {
+                Err(errno) => {
+                    let input = Input::Failed(operation.kind, errno);
+                    this.proceed(session, index, slot, input);
+                }
+                Ok(Some(rest)) => {
+                    job.operation = Some(rest);
+                    this.enqueue(session, index, slot);
+                }
+                Ok(None) => this.proceed(session, index, slot, Input::Done),
+            }
+            this.feed(session, index, &[]);
+        });
+    }
+}
+
+/// What is left of a request after `result`.
+fn remainder(operation: &Operation, result: i32) -> Result<Option<Operation>, i32> {
+    if result < 0 {
+        return Err(-result);
+    }
+    let done = u64::from(result.unsigned_abs());
+    if !operation.kind.moves_bytes() || done >= operation.length_bytes {
+        return Ok(None);
+    }
+    if done == 0 {
+        // The end of the file: somebody has cut it behind our back.
+        return Err(libc::EIO);
+    }
+    Ok(Some(Operation {
+        kind: operation.kind,
+        offset_bytes: operation.offset_bytes + done,
+        length_bytes: operation.length_bytes - done,
+        buffer_offset: operation.buffer_offset + done as usize,
+    }))
+}
+
+fn file_request(volume: &Volume, job: &Job, operation: &Operation) -> Option<FileRequest> {
+    let address = match (&job.buffer, operation.kind.moves_bytes()) {
+        (Some(buffer), true) => buffer.address(operation.buffer_offset),
+        (None, true) => return None,
+        (_, false) => std::ptr::null_mut(),
+    };
+    Some(FileRequest {
+        kind: operation.kind,
+        fd: volume.descriptor()?,
+        offset_bytes: operation.offset_bytes,
+        length_bytes: operation.length_bytes,
+        address,
+        device: volume.device,
+    })
+}
+
+/// Starts a request; `Some` when it is over already.
+fn start(
+    entered: &Entered<'_>,
+    driver: &mut dyn Driver,
+    volume: &Volume,
+    job: &mut Job,
+    waiter: Waiter,
+    operation: Operation,
+) -> Option<i32> {
+    let changes = operation.kind.writes() || operation.kind == Kind::Flush;
+    if changes && volume.refuses_writes() {
+        return Some(-REFUSES_WRITES);
+    }
+    match &volume.backing {
+        Backing::Null => {
+            if let (Kind::Read, Some(buffer)) = (operation.kind, &mut job.buffer) {
+                let (from, length) = (operation.buffer_offset, operation.length_bytes as usize);
+                if let Some(bytes) = buffer.bytes_mut().get_mut(from..from + length) {
+                    bytes.fill(0);
+                }
+            }
+            Some(i32::try_from(operation.length_bytes).unwrap_or(i32::MAX))
+        }
+        Backing::Memory(memory) => {
+            let buffer = job.buffer.as_mut().map(|buffer| buffer.bytes_mut()).unwrap_or_default();
+            Some(match memory.execute(&operation, buffer) {
+                Ok(()) => i32::try_from(operation.length_bytes).unwrap_or(i32::MAX),
+                Err(errno) => -errno,
+            })
+        }
+        Backing::Descriptor(_) => {
+            if operation.kind == Kind::Flush && volume.flushes.join(waiter) == Join::Wait {
+                return None;
+            }
+            match file_request(volume, job, &operation) {
+                None => Some(-libc::EINVAL),
+                Some(request) => {
+                    submit_file(entered, driver, waiter.token, request);
+                    None
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Task management, text and logout. Spec: RFC 7143 §11.5, §11.10, §11.14; SAM-5, task management
+//! functions.
+//!
+//! A function is answered when the tasks it is about can no longer touch the medium: queued ones
+//! are taken back, submitted ones waited for, because the kernel cannot take them back.
+
+use super::{Submitter, token};
+use crate::session::{Place, Session};
+use crate::shared::{Event, Message, UPCALLS_MAX, lock};
+use fairlead_proto::iscsi::bhs::{opcode, reject};
+use fairlead_proto::iscsi::connection::Request;
+use fairlead_proto::iscsi::task::{Slot, State};
+use fairlead_proto::scsi::lun;
+use fairlead_sched::scheduler::Scheduler;
+use std::sync::atomic::Ordering;
+
+/// Function codes.
+mod function {
+    pub(super) const ABORT_TASK: u8 = 1;
+    pub(super) const ABORT_TASK_SET: u8 = 2;
+    pub(super) const CLEAR_TASK_SET: u8 = 4;
+    pub(super) const LOGICAL_UNIT_RESET: u8 = 5;
+    pub(super) const TARGET_WARM_RESET: u8 = 6;
+    pub(super) const TARGET_COLD_RESET: u8 = 7;
+    pub(super) const TASK_REASSIGN: u8 = 8;
+}
+
+/// Response codes.
+mod response {
+    pub(super) const COMPLETE: u8 = 0;
+    pub(super) const NO_SUCH_TASK: u8 = 1;
+    pub(super) const NO_SUCH_LUN: u8 = 2;
+    pub(super) const NO_REASSIGNMENT: u8 = 4;
+    pub(super) const NOT_SUPPORTED: u8 = 5;
+}
+
+/// COMMANDS CLEARED BY ANOTHER INITIATOR.
+const COMMANDS_CLEARED: u16 = 0x2F00;
+/// BUS DEVICE RESET FUNCTION OCCURRED.
+const RESET_OCCURRED: u16 = 0x2903;
+
+/// An abort that waits for tasks to end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AbortGroup {
+    left: usize,
+    then: Then,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Then {
+    /// Answer this session's request.
+    Answer { session: u64, tag: u32, ends_target: bool },
+    /// Tell the submitter that asked.
+    Tell { submitter: usize, group: u64 },
+}
+
+impl Submitter {
+    pub(super) fn request(&mut self, session: &mut Session, index: u32, request: Request) {
+        match request {
+            Request::Management {
+                function,
+                lun_field,
+                initiator_task_tag,
+                referenced_task_tag,
+                ref_cmd_sn,
+            } => {
+                let about = (referenced_task_tag, ref_cmd_sn);
+                self.manage(session, index, function, lun_field, initiator_task_tag, about);
+            }
+            Request::Text { initiator_task_tag: tag, flags, data, .. } => {
+                self.text(session, index, tag, flags, &data);
+            }
+            Request::Logout { initiator_task_tag: tag, reason } => {
+                // 0 and 1 are the same with one connection; 2 is for recovery that we do not offer.
+                session.wire.answer_logout(tag, if reason < 2 { 0 } else { 2 });
+            }
+        }
+        self.mark(session, index);
+    }
+
+    fn text(&mut self, session: &mut Session, index: u32, tag: u32, flags: u8, data: &[u8]) {
+        // C bit: more than 16 KiB of keys in full-feature phase, which nothing needs.
+        let continues = flags & 0x40 != 0;
+        if continues || self.shared.upcalls.load(Ordering::Relaxed) >= UPCALLS_MAX {
+            let reason = reject::OUT_OF_RESOURCES;
+            session.wire.reject_request(tag, opcode::TEXT_REQUEST, reason);
+            return;
+        }
+        self.shared.upcalls.fetch_add(1, Ordering::Relaxed);
+        let id = self.number();
+        self.texts.insert(id, (index, tag));
+        let (session, data) = (session.record.id, data.to_vec());
+        self.shared.events.tell(Event::Text { id, session, data });
+    }
+
+    fn manage(
+        &mut self,
+        session: &mut Session,
+        index: u32,
+        function: u8,
+        lun_field: u64,
+        tag: u32,
+        (referenced_task_tag, ref_cmd_sn): (u32, u32),
+    ) {
+        let lun = lun::decode(lun_field).and_then(|number| session.find_lun(number));
+        let answer = match (function, lun) {
+            (function::TASK_REASSIGN, _) => Some(response::NO_REASSIGNMENT),
+            (function::ABORT_TASK..=function::TARGET_COLD_RESET, _) if function == 3 => {
+                Some(response::NOT_SUPPORTED)
+            }
+            (function::TARGET_WARM_RESET | function::TARGET_COLD_RESET, _) => None,
+            (function::ABORT_TASK..=function::LOGICAL_UNIT_RESET, None) => {
+                Some(response::NO_SUCH_LUN)
+            }
+            (function::ABORT_TASK..=function::LOGICAL_UNIT_RESET, Some(_)) => None,
+            _ => Some(response::NOT_SUPPORTED),
+        };
+        if let Some(answer) = answer {
+            session.wire.answer_management(tag, answer);
+            return;
+        }
+        let group = self.number();
+        let ends_target = function == function::TARGET_COLD_RESET;
+        let then = Then::Answer { session: session.record.id, tag, ends_target };
+        // One place is ours, so that the group cannot be over before everything was aborted.
+        self.aborts.insert(group, AbortGroup { left: 1, then });
+        match function {
+            function::ABORT_TASK => {
+                let found = session.wire.find(referenced_task_tag);
+                let slot = found.filter(|slot| {
+                    !matches!(session.wire.task(*slot).state, State::Answered | State::Dead)
+                });
+                match slot {
+                    Some(slot) => self.abort(session, index, slot, Some(group)),
+                    None if found.is_none() && session.wire.skip(ref_cmd_sn) => {}
+                    None => {
+                        self.aborts.remove(&group);
+                        session.wire.answer_management(tag, response::NO_SUCH_TASK);
+                        return;
+                    }
+                }
+            }
+            function::ABORT_TASK_SET => self.abort_unit_of(session, index, lun, group),
+            function::CLEAR_TASK_SET => {
+                self.abort_unit_everywhere(session, index, lun, COMMANDS_CLEARED, group);
+            }
+            function::LOGICAL_UNIT_RESET => {
+                self.abort_unit_everywhere(session, index, lun, RESET_OCCURRED, group);
+            }
+            _ => {
+                for lun in 0..session.luns.len() {
+                    self.abort_unit_everywhere(session, index, Some(lun), RESET_OCCURRED, group);
+                }
+            }
+        }
+        self.one_aborted_here(session, index, group);
+    }
+
+    /// Aborts the tasks of one unit in one session.
+    fn abort_unit_of(&mut self, session: &mut Session, index: u32, lun: Option<usize>, group: u64) {
+        for slot in 0..session.jobs.len() as Slot {
+            let job = session.job(slot);
+            if job.place != Place::Empty && job.lun == lun && !session.is_answered(slot) {
+                self.abort(session, index, slot, Some(group));
+            }
+        }
+    }
+
+    fn abort_unit_everywhere(
+        &mut self,
+        session: &mut Session,
+        index: u32,
+        lun: Option<usize>,
+        attention: u16,
+        group: u64,
+    ) {
+        let Some(unit) = lun.and_then(|lun| session.luns.get(lun)).map(|lun| lun.unit.id) else {
+            return;
+        };
+        self.abort_unit_of(session, index, lun, group);
+        let except = session.record.id;
+        self.abort_unit_of_others(unit, except, attention, group);
+        for submitter in 0..self.shared.mailboxes.len() {
+            let me = self.index;
+            let message =
+                Message::AbortUnit { logical_unit: unit, except, attention, submitter: me, group };
+            if submitter != me && self.shared.post(submitter, message) {
+                if let Some(group) = self.aborts.get_mut(&group) {
+                    group.left += 1;
+                }
+            }
+        }
+    }
+
+    /// Aborts the tasks of a unit in all sessions of this submitter but one.
+    fn abort_unit_of_others(&mut self, unit: u32, except: u64, attention: u16, group: u64) {
+        for index in 0..self.sessions.len() as u32 {
+            self.with_session(index, |this, session| {
+                let lun = session.luns.iter().position(|lun| lun.unit.id == unit);
+                if session.record.id == except || session.ending.is_some() || lun.is_none() {
+                    return;
+                }
+                this.abort_unit_of(session, index, lun, group);
+                if let Some(lun) = lun.and_then(|lun| session.luns.get_mut(lun)) {
+                    lun.attentions.raise(attention);
+                }
+                this.mark(session, index);
+            });
+        }
+    }
+
+    /// Another submitter asks for the abort of a unit's tasks here.
+    pub(super) fn abort_for(
+        &mut self,
+        unit: u32,
+        except: u64,
+        attention: u16,
+        submitter: usize,
+        asked: u64,
+    ) {
+        let group = self.number();
+        let then = Then::Tell { submitter, group: asked };
+        self.aborts.insert(group, AbortGroup { left: 1, then });
+        self.abort_unit_of_others(unit, except, attention, group);
+        self.one_aborted(group);
+    }
+
+    /// Aborts one task. It is gone when nothing pins it; until then it is dead.
+    pub(super) fn abort(
+        &mut self,
+        session: &mut Session,
+        index: u32,
+        slot: Slot,
+        group: Option<u64>,
+    ) {
+        let job = session.job(slot);
+        if job.place == Place::Empty {
+            return;
+        }
+        if let Some(number) = group.filter(|_| job.abort_group.is_none()) {
+            job.abort_group = Some(number);
+            if let Some(group) = self.aborts.get_mut(&number) {
+                group.left += 1;
+            }
+        }
+        if !std::mem::replace(&mut job.dead, true) {
+            let (place, upcall) = (job.place, job.upcall);
+            session.wire.kill(slot);
+            match place {
+                Place::Queued => {
+                    let token = token(index, slot);
+                    self.devices.iter_mut().flatten().any(|queue| queue.fifo.remove(token));
+                    session.job(slot).place = Place::Collecting;
+                }
+                Place::Upcall => self.drop_upcall(upcall),
+                _ => {}
+            }
+        }
+        self.reap(session, index, slot);
+    }
+
+    /// One of a group's tasks is over; the session that is lent may be the one to be answered.
+    pub(super) fn one_aborted_here(&mut self, session: &mut Session, index: u32, group: u64) {
+        let Some(then) = self.count_down(group) else { return };
+        match then {
+            Then::Answer { session: id, tag, ends_target } if id == session.record.id => {
+                self.answer_abort(session, index, tag, ends_target);
+            }
+            then => self.conclude(then),
+        }
+    }
+
+    /// One of a group's tasks is over.
+    pub(super) fn one_aborted(&mut self, group: u64) {
+        if let Some(then) = self.count_down(group) {
+            self.conclude(then);
+        }
+    }
+
+    fn count_down(&mut self, number: u64) -> Option<Then> {
+        let group = self.aborts.get_mut(&number)?;
+        group.left = group.left.saturating_sub(1);
+        if group.left > 0 {
+            return None;
+        }
+        self.aborts.remove(&number).map(|group| group.then)
+    }
+
+    fn conclude(&mut self, then: Then) {
+        match then {
+            Then::Tell { submitter, group } => {
+                self.shared.post(submitter, Message::Aborted(group));
+            }
+            Then::Answer { session, tag, ends_target } => {
+                if let Some(index) = self.by_id.get(&session).copied() {
+                    self.with_session(index, |this, session| {
+                        this.answer_abort(session, index, tag, ends_target);
+                    });
+                }
+            }
+        }
+    }
+
+    fn answer_abort(&mut self, session: &mut Session, index: u32, tag: u32, ends_target: bool) {
+        session.wire.answer_management(tag, response::COMPLETE);
+        self.mark(session, index);
+        if ends_target {
+            session.closes = true;
+            let records = lock(&self.shared.sessions);
+            let own = session.record.id;
+            let same = |target: &str| target == session.record.target_name;
+            for record in records.values().filter(|r| r.id != own && same(&r.target_name)) {
+                let message = Message::EndSession(record.id, "target cold reset");
+                self.shared.post(record.submitter, message);
+            }
+        }
+    }
+}
+
+impl Session {
+    fn is_answered(&self, slot: Slot) -> bool {
+        self.wire.task(slot).state == State::Answered
+    }
+}

@@ -1,0 +1,252 @@
+//! A thread of the global pool: its driver, its sessions, its part of the contexts.
+//!
+//! One loop: wait for completions, handle each, let devices have what is next, send what is ready.
+//! A submitter owns everything it touches per command. [`network`] is the wire, [`commands`] what
+//! a task does next, [`io`] requests to volumes, [`management`] aborts, [`timers`] time.
+
+mod commands;
+mod io;
+mod management;
+mod network;
+mod range;
+mod timers;
+
+use crate::buffer::Pool;
+use crate::clock;
+use crate::driver::{Completion, Driver};
+use crate::session::{Batch, Session};
+use crate::shared::{Message, Shared, Tables, lock};
+use fairlead_proto::iscsi::task::Slot;
+use fairlead_sched::Nanos;
+use fairlead_sched::arena::Arena;
+use fairlead_sched::scheduler::Scheduler;
+use io::DeviceQueue;
+use management::AbortGroup;
+use range::Quiet;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+/// How often timers are looked at.
+const TICK: Nanos = clock::SECOND / 4;
+
+/// Names a task towards drivers and schedulers: session and slot.
+type Token = u64;
+
+fn token(session: u32, slot: Slot) -> Token {
+    u64::from(session) << 16 | u64::from(slot)
+}
+
+fn parts(token: Token) -> (u32, Slot) {
+    ((token >> 16) as u32, token as Slot)
+}
+
+/// One submitter.
+pub struct Submitter {
+    index: usize,
+    shared: Arc<Shared>,
+    tables: Arc<Tables>,
+    messages: Receiver<Message>,
+    // Before the pool: the kernel must be done with buffers when their memory goes.
+    driver: Box<dyn Driver>,
+    arena: Arena,
+    pool: Pool,
+    sessions: Vec<Option<Box<Session>>>,
+    free_sessions: Vec<u32>,
+    by_id: HashMap<u64, u32>,
+    devices: Vec<Option<DeviceQueue>>,
+    due_devices: Vec<usize>,
+    dirty: Vec<u32>,
+    wants_buffer: VecDeque<Token>,
+    wants_range: Vec<Token>,
+    quiet: Vec<Quiet>,
+    done: VecDeque<(Token, i32)>,
+    #[allow(clippy::vec_box, reason = "the kernel has the address of a batch while it is sent")]
+    batches: Vec<Box<Batch>>,
+    aborts: HashMap<u64, AbortGroup>,
+    upcalls: HashMap<u64, Token>,
+    texts: HashMap<u64, (u32, u32)>,
+    numbers: u64,
+    now: Nanos,
+    next_tick: Nanos,
+    stopping: bool,
+}
+
+impl Submitter {
+    /// A submitter that has not begun.
+    pub fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        tables: Tables,
+        messages: Receiver<Message>,
+        driver: Box<dyn Driver>,
+        pool: Pool,
+    ) -> Self {
+        Self {
+            index,
+            shared,
+            tables: Arc::new(tables),
+            messages,
+            driver,
+            arena: Arena::new(index),
+            pool,
+            sessions: Vec::new(),
+            free_sessions: Vec::new(),
+            by_id: HashMap::new(),
+            devices: Vec::new(),
+            due_devices: Vec::new(),
+            dirty: Vec::new(),
+            wants_buffer: VecDeque::new(),
+            wants_range: Vec::new(),
+            quiet: Vec::new(),
+            done: VecDeque::new(),
+            batches: Vec::new(),
+            aborts: HashMap::new(),
+            upcalls: HashMap::new(),
+            texts: HashMap::new(),
+            numbers: 0,
+            now: clock::now(),
+            next_tick: 0,
+            stopping: false,
+        }
+    }
+
+    /// Works until told to stop.
+    ///
+    /// # Errors
+    /// The driver is broken.
+    pub fn run(&mut self) -> std::io::Result<()> {
+        let mut completions = Vec::with_capacity(1024);
+        while !(self.stopping && self.by_id.is_empty()) {
+            let patience =
+                if self.has_work() { 0 } else { self.next_tick.saturating_sub(self.now) };
+            self.driver.wait(Duration::from_nanos(patience), &mut completions)?;
+            self.now = clock::now();
+            for completion in completions.drain(..) {
+                self.handle(completion);
+            }
+            self.settle();
+            if self.now >= self.next_tick {
+                self.next_tick = self.now + TICK;
+                self.tick();
+                self.settle();
+            }
+        }
+        Ok(())
+    }
+
+    fn has_work(&self) -> bool {
+        !self.done.is_empty() || !self.due_devices.is_empty() || !self.dirty.is_empty()
+    }
+
+    fn handle(&mut self, completion: Completion) {
+        match completion {
+            Completion::Received { connection, result, buffer, more } => {
+                self.received(connection, result, buffer, more);
+            }
+            Completion::ReceivedExact { connection, result } => {
+                self.received_exact(connection, result);
+            }
+            Completion::Sent { connection, result } => self.sent(connection, result),
+            Completion::Io { token, result } => self.driver_completed(token, result),
+            Completion::Woken => {
+                if let Some(mailbox) = self.shared.mailboxes.get(self.index) {
+                    mailbox.opened();
+                }
+                while let Ok(message) = self.messages.try_recv() {
+                    self.message(message);
+                }
+            }
+        }
+    }
+
+    /// Follows everything that handling has set off, until only the kernel can go on.
+    fn settle(&mut self) {
+        loop {
+            self.dispatch();
+            while let Some((token, result)) = self.done.pop_front() {
+                self.completed(token, result);
+            }
+            self.serve_buffers();
+            if self.done.is_empty() && self.due_devices.is_empty() {
+                break;
+            }
+        }
+        for index in std::mem::take(&mut self.dirty) {
+            self.with_session(index, |this, session| {
+                session.dirty = false;
+                this.pump(session, index);
+            });
+        }
+    }
+
+    fn message(&mut self, message: Message) {
+        match message {
+            Message::Adopt(adopt) => self.adopt(*adopt),
+            Message::EndSession(id, reason) => {
+                if let Some(index) = self.by_id.get(&id).copied() {
+                    self.with_session(index, |this, session| this.end(session, index, reason));
+                }
+            }
+            Message::Answer { id, status, sense, data, peer_max_recv } => {
+                self.answered_by_python(id, status, sense, data, peer_max_recv);
+            }
+            Message::Completed { token, result } => self.done.push_back((token, result)),
+            Message::RunFlush(token) => self.run_flush(token),
+            Message::Quiesce { volume, start, end, submitter, token } => {
+                self.quiesce(Quiet { volume, start, end, submitter, token });
+            }
+            Message::Quiesced(token) => self.quiesced(token),
+            Message::RangeReleased => self.retry_ranges(),
+            Message::AbortUnit { logical_unit, except, attention, submitter, group } => {
+                self.abort_for(logical_unit, except, attention, submitter, group);
+            }
+            Message::Aborted(group) => self.one_aborted(group),
+            Message::Stop => {
+                self.stopping = true;
+                for index in 0..self.sessions.len() as u32 {
+                    self.with_session(index, |this, session| {
+                        this.end(session, index, "the target stops");
+                    });
+                }
+            }
+        }
+    }
+
+    /// Lends a session, out of the table, so that the rest of the submitter can be used beside it.
+    fn with_session<R>(
+        &mut self,
+        index: u32,
+        work: impl FnOnce(&mut Self, &mut Session) -> R,
+    ) -> Option<R> {
+        let mut session = self.sessions.get_mut(index as usize)?.take()?;
+        let result = work(self, &mut session);
+        if session.is_over() {
+            self.bury(index, *session);
+        } else if let Some(place) = self.sessions.get_mut(index as usize) {
+            *place = Some(session);
+        }
+        Some(result)
+    }
+
+    fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        (self.index as u64) << 48 | self.numbers
+    }
+
+    /// Tells the directory that a session will not use its contexts any more.
+    fn detach_contexts(&mut self, session: &Session) {
+        for lun in &session.luns {
+            self.arena.detach(lun.context);
+            // A stale name cannot be: this session holds it until it is drained.
+            let _ = lock(&self.shared.directory).detach(lun.context);
+        }
+    }
+}
+
+impl Drop for Submitter {
+    fn drop(&mut self) {
+        debug_assert!(self.devices.iter().flatten().all(|queue| queue.fifo.in_flight() == 0));
+    }
+}

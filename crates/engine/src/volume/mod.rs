@@ -1,0 +1,167 @@
+//! A volume: where the blocks are, whether it may be written, and what guards it.
+
+mod flush;
+mod memory;
+mod open;
+mod range_lock;
+
+pub use flush::{FlushGate, Flushed, Join, Waiter};
+pub use memory::Memory;
+pub use open::{OpenError, open};
+pub use range_lock::{Acquired, Owner, RangeLocks};
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What the operator asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// The operator's name for it.
+    pub name: String,
+    /// What is behind it.
+    pub kind: Kind,
+    /// File or device.
+    pub path: Option<String>,
+    /// Served size.
+    pub size_bytes: u64,
+    /// 512 or 4096.
+    pub logical_block_bytes: u32,
+    /// No writes.
+    pub read_only: bool,
+    /// UNMAP deallocates.
+    pub thin: bool,
+    /// Every write is stable before it is answered.
+    pub write_through: bool,
+    /// Backing device: half of every context's key.
+    pub device: String,
+}
+
+/// What is behind a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A file, through the page cache.
+    File,
+    /// A device or file, past the page cache.
+    Direct,
+    /// Nothing: reads give zeroes, writes vanish.
+    Null,
+    /// Memory of this process.
+    Memory,
+}
+
+impl Kind {
+    /// The name that the control plane uses.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "file" => Self::File,
+            "direct" => Self::Direct,
+            "null" => Self::Null,
+            "memory" => Self::Memory,
+            _ => return None,
+        })
+    }
+
+    /// The same name back.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Direct => "direct",
+            Self::Null => "null",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+pub enum Backing {
+    /// Behind a descriptor.
+    Descriptor(OwnedFd),
+    /// In memory.
+    Memory(Box<Memory>),
+    /// Nowhere.
+    Null,
+}
+
+/// An open volume, shared by all submitters.
+#[derive(Debug)]
+pub struct Volume {
+    /// Its number.
+    pub id: u32,
+    /// What was asked for.
+    pub spec: Spec,
+    /// Place of its backing device in the engine's table.
+    pub device: u32,
+    /// Where the bytes are.
+    pub backing: Backing,
+    /// Zeroing is a request of its own.
+    pub can_zero: bool,
+    /// One flush at a time, others join the next.
+    pub flushes: FlushGate,
+    /// Who has a range for itself.
+    pub locks: RangeLocks,
+    refuses_writes: AtomicBool,
+    fault: Mutex<Option<String>>,
+}
+
+impl Volume {
+    /// Puts an open volume together.
+    pub fn new(id: u32, spec: Spec, device: u32, backing: Backing, can_zero: bool) -> Self {
+        Self {
+            id,
+            spec,
+            device,
+            backing,
+            can_zero,
+            flushes: FlushGate::default(),
+            locks: RangeLocks::default(),
+            refuses_writes: AtomicBool::new(false),
+            fault: Mutex::new(None),
+        }
+    }
+
+    /// The descriptor that I/O goes to, if it has one.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        match &self.backing {
+            Backing::Descriptor(fd) => Some(fd.as_raw_fd()),
+            Backing::Memory(_) | Backing::Null => None,
+        }
+    }
+
+    /// True when a request may block a thread (buffered files do).
+    pub fn may_block(&self) -> bool {
+        self.spec.kind == Kind::File
+    }
+
+    /// There is a volatile cache between an answered write and the medium.
+    pub fn has_cache(&self) -> bool {
+        !self.spec.write_through && self.descriptor().is_some()
+    }
+
+    /// A flush failed: the kernel reports lost data once, so nothing may be taken for stable until
+    /// an operator has looked. Returns false when that was known.
+    pub fn set_fault(&self, reason: String) -> bool {
+        let first = !self.refuses_writes.swap(true, Ordering::SeqCst);
+        if first {
+            *self.fault.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(reason);
+        }
+        first
+    }
+
+    /// An operator has looked.
+    pub fn clear_fault(&self) {
+        *self.fault.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+        self.refuses_writes.store(false, Ordering::SeqCst);
+    }
+
+    /// Writes and flushes are refused.
+    pub fn refuses_writes(&self) -> bool {
+        self.refuses_writes.load(Ordering::Relaxed)
+    }
+
+    /// Why writes are refused.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+}
