@@ -1,0 +1,1 @@
+"""The command line. It uses the public interface and the configuration models, nothing below."""

@@ -1,0 +1,127 @@
+"""What follows from each event of the data plane: books, logs, answers, and who is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fairlead.control.accounts import EndedSession
+from fairlead.control.log import logger
+from fairlead.control.text_request import answer_text_request
+from fairlead.control.upcall import answer_upcall
+from fairlead.dataplane.api import (
+    ContextReleased,
+    DeviceResumed,
+    DeviceStalled,
+    ProtocolNote,
+    SessionEnded,
+    TextRequested,
+    Upcall,
+    VolumeFault,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fairlead.control.accounts import AccountBook
+    from fairlead.control.events import EventHub
+    from fairlead.control.grouping import ContextKeys
+    from fairlead.control.sessions import SessionTable
+    from fairlead.dataplane.api import DataPlane, Event
+    from fairlead.scsi.logical_unit import LogicalUnit
+
+log = logger(__name__)
+
+
+class Reactions:
+    """Handles events, on the event loop's thread.
+
+    Args:
+        plane: where they come from.
+        sessions: loses those that end.
+        keys: gets the context keys of ended sessions back.
+        book: keeps last accounts.
+        hub: is told everything but what is to be answered.
+        logical_units: by the data plane's number; read at each upcall.
+        volume_names: by the data plane's number; read at each fault.
+    """
+
+    def __init__(
+        self,
+        *,
+        plane: DataPlane,
+        sessions: SessionTable,
+        keys: ContextKeys,
+        book: AccountBook,
+        hub: EventHub,
+        logical_units: Mapping[int, LogicalUnit],
+        volume_names: Mapping[int, str],
+    ) -> None:
+        self._plane = plane
+        self._sessions = sessions
+        self._keys = keys
+        self._book = book
+        self._hub = hub
+        self._logical_units = logical_units
+        self._volume_names = volume_names
+
+    def handle(self, event: Event) -> None:
+        """Act on one event, then tell whoever listens."""
+        if isinstance(event, Upcall):
+            answer_upcall(self._plane, event, self._logical_units)
+            return
+        if isinstance(event, TextRequested):
+            answer_text_request(self._plane, event, self._sessions.find(event.session))
+            return
+        if isinstance(event, SessionEnded):
+            self._session_ended(event)
+        elif isinstance(event, ContextReleased):
+            self._book.context_released(event.context)
+        else:
+            self._log_notice(event)
+        self._hub.publish(event)
+
+    def _session_ended(self, event: SessionEnded) -> None:
+        live = self._sessions.ended(event.session)
+        if live is None:
+            return
+        for nexus, key in live.context_keys:
+            self._keys.release(nexus, key)
+        initiator_name, _, target_name = live.place.nexus
+        self._book.session_ended(
+            EndedSession(
+                initiator_name=initiator_name,
+                target_name=target_name,
+                tsih=live.place.tsih,
+                peer=live.peer,
+                auth_user=live.parameters.auth_user,
+                reason=event.reason,
+            )
+        )
+        log.info(
+            "iscsi.session.ended",
+            peer=live.peer,
+            initiator=initiator_name,
+            target=target_name,
+            session=event.session,
+            reason=event.reason,
+        )
+
+    def _log_notice(
+        self, event: DeviceStalled | DeviceResumed | VolumeFault | ProtocolNote
+    ) -> None:
+        if isinstance(event, DeviceStalled):
+            log.warning("device.stalled", device=event.device, reason=describe_stall(event))
+        elif isinstance(event, DeviceResumed):
+            log.info("device.resumed", device=event.device)
+        elif isinstance(event, VolumeFault):
+            name = self._volume_names.get(event.volume, str(event.volume))
+            log.error("volume.faulted", volume=name, reason=event.reason)
+        else:
+            log.info("iscsi.protocol", peer=event.peer, session=event.session, reason=event.reason)
+
+
+def describe_stall(event: DeviceStalled) -> str:
+    """Return the line for the operator: ``vda: 12 commands of 3 clients unanswered for 31 s``."""
+    commands = "1 command" if event.commands == 1 else f"{event.commands} commands"
+    clients = "1 client" if event.clients == 1 else f"{event.clients} clients"
+    return f"{event.device}: {commands} of {clients} unanswered for {event.age_s:.0f} s"

@@ -1,0 +1,53 @@
+"""Answers the commands that the data plane sends up, from the device server's table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fairlead.control.log import logger
+from fairlead.errors import CheckCondition
+from fairlead.scsi import pages
+from fairlead.scsi.sense import Asc, Sense, SenseKey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fairlead.dataplane.api import DataPlane, Upcall
+    from fairlead.scsi.logical_unit import LogicalUnit
+
+GOOD: Final = 0x00
+CHECK_CONDITION: Final = 0x02
+
+_NO_LOGICAL_UNIT: Final = Sense(SenseKey.ILLEGAL_REQUEST, Asc.LOGICAL_UNIT_NOT_SUPPORTED)
+_INTERNAL_FAILURE: Final = Sense(SenseKey.HARDWARE_ERROR, Asc.INTERNAL_TARGET_FAILURE)
+
+log = logger(__name__)
+
+
+def answer_upcall(
+    plane: DataPlane, upcall: Upcall, logical_units: Mapping[int, LogicalUnit]
+) -> None:
+    """Answer one command, whatever happens: an unanswered one would hold its session's window.
+
+    Spec: SAM-5, status; SPC-4, fixed format sense data (the control mode page says D_SENSE 0).
+    """
+    try:
+        data = _run(upcall, logical_units)
+    except CheckCondition as error:
+        plane.answer(upcall.id, status=CHECK_CONDITION, sense=error.sense.encode_fixed(), data=b"")
+    else:
+        plane.answer(upcall.id, status=GOOD, sense=b"", data=data)
+
+
+def _run(upcall: Upcall, logical_units: Mapping[int, LogicalUnit]) -> bytes:
+    logical_unit = logical_units.get(upcall.logical_unit)
+    if logical_unit is None:
+        raise CheckCondition(_NO_LOGICAL_UNIT)
+    try:
+        return pages.upcall(logical_unit, upcall.cdb, upcall.data)
+    except CheckCondition:
+        raise
+    except Exception as error:
+        # A bug of ours in a rare command must not take the other clients down.
+        log.exception("scsi.upcall.failed", cdb=upcall.cdb.hex(), lun=upcall.lun)
+        raise CheckCondition(_INTERNAL_FAILURE) from error

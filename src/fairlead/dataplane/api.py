@@ -1,0 +1,403 @@
+"""What the control plane asks of a data plane, and what it hears from it.
+
+Only plain data crosses: integers, bytes, descriptors and the frozen dataclasses of this file. No
+Python callable is ever stored on the other side, so the data plane goes on when Python stands
+still. Every call may be made from any thread; those that may wait say so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fairlead.proto.iscsi.session import SessionParameters
+    from fairlead.scsi.cdb import Command
+    from fairlead.scsi.sense import Sense
+
+VolumeKind: TypeAlias = Literal["file", "direct", "null", "memory"]
+Driver: TypeAlias = Literal["auto", "io_uring", "threads"]
+Pool: TypeAlias = Literal["shared", "per_device", "per_context"]
+ContextState: TypeAlias = Literal["active", "closing", "released"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """How a data plane is set up. Fixed for its life.
+
+    Attributes:
+        commands: the SCSI command table, `fairlead.scsi.commands.COMMANDS`.
+        pages_without_logical_unit: answers for a LUN that nothing is mapped to,
+            `fairlead.scsi.pages.render_without_logical_unit`.
+        driver: how I/O is submitted. ``auto`` takes io_uring where a probe finds it usable.
+        submitters: threads of the global pool; None lets the data plane choose.
+        pool: who shares submitters and contexts: everybody, each device, or each context.
+        memory_limit_bytes: for all buffers together.
+        queue_depth: commands that one session may have outstanding, 1..1024.
+        nop_interval_s: an idle session is asked for a sign of life after this time; 0 never.
+        nop_timeout_s: without that sign for this time the session ends.
+        stall_s: a device that has not answered for this time is reported.
+    """
+
+    commands: tuple[Command, ...]
+    pages_without_logical_unit: Mapping[bytes, bytes] = field(default_factory=dict)
+    driver: Driver = "auto"
+    submitters: int | None = None
+    pool: Pool = "shared"
+    memory_limit_bytes: int = 512 << 20
+    queue_depth: int = 128
+    nop_interval_s: float = 15.0
+    nop_timeout_s: float = 15.0
+    stall_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSpec:
+    """What the data plane opens. Found out and checked by `fairlead.control.volumes`.
+
+    Attributes:
+        name: the operator's name, unique in the process.
+        kind: what is behind it.
+        path: file or device for ``file`` and ``direct``, otherwise None.
+        size_bytes: served size, a multiple of ``logical_block_bytes``.
+        logical_block_bytes: 512 or 4096.
+        physical_block_bytes: a power of two, at least ``logical_block_bytes``.
+        read_only: opened without write access.
+        thin: UNMAP deallocates.
+        write_through: a write is answered when it is on stable storage.
+        device: the backing device, the second half of every context's key.
+    """
+
+    name: str
+    kind: VolumeKind
+    path: str | None
+    size_bytes: int
+    logical_block_bytes: int
+    physical_block_bytes: int
+    read_only: bool
+    thin: bool
+    write_through: bool
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LunMapping:
+    """One logical unit as one session sees it.
+
+    Attributes:
+        lun: number, 0..255.
+        logical_unit: what `DataPlane.add_logical_unit` returned.
+        context: grouping key; with the volume's device it names the I/O context.
+        read_only: this session may not write.
+    """
+
+    lun: int
+    logical_unit: int
+    context: str
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyUs:
+    """A distribution of times, in microseconds."""
+
+    p50: float
+    p99: float
+    mean: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextInfo:
+    """The accounts of one I/O context. Counters only grow.
+
+    ``queue_time_us`` is from the arrival of a command (with its data) to its submission,
+    ``service_time_us`` from there to its completion, ``response_time_us`` from the arrival of a
+    command to its answer. ``entered`` and ``left`` are equal whenever
+    no submitter is inside.
+    """
+
+    key: str
+    device: str
+    state: ContextState
+    sessions: int
+    commands_read: int
+    commands_write: int
+    commands_other: int
+    bytes_read: int
+    bytes_written: int
+    in_flight: int
+    queue_time_us: LatencyUs
+    service_time_us: LatencyUs
+    response_time_us: LatencyUs
+    submitted: int
+    completed: int
+    entered: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionInfo:
+    """One iSCSI session in full-feature phase. ``session`` is the data plane's number for it."""
+
+    session: int
+    initiator_name: str
+    target_name: str
+    isid: bytes
+    tsih: int
+    peer: str
+    state: Literal["active", "ending"]
+    commands: int
+    bytes_read: int
+    bytes_written: int
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeInfo:
+    """One open volume.
+
+    ``thin``: UNMAP deallocates, as found when it was opened. ``fault`` is why it refuses writes and
+    flushes, None while it does not.
+    """
+
+    volume: int
+    name: str
+    kind: VolumeKind
+    path: str | None
+    size_bytes: int
+    device: str
+    thin: bool
+    fault: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEnded:
+    """A session is over: its connection is closed and its last I/O has completed."""
+
+    session: int
+    reason: str
+    peer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextReleased:
+    """A context is gone: no session is attached and nothing is in flight. Its last accounts."""
+
+    context: ContextInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upcall:
+    """A command that Python answers, by `DataPlane.answer` with this ``id``."""
+
+    id: int
+    session: int
+    logical_unit: int
+    lun: int
+    cdb: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRequested:
+    """A Text Request in full-feature phase, answered by `DataPlane.answer_text` with this ``id``.
+
+    Spec: RFC 7143 §11.10.
+    """
+
+    id: int
+    session: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceStalled:
+    """A device has not answered for ``age_s`` seconds: so many commands of so many clients."""
+
+    device: str
+    commands: int
+    clients: int
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceResumed:
+    """A device that was reported as stalled answers again."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeFault:
+    """A flush of this volume failed: it refuses writes and flushes until cleared."""
+
+    volume: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtocolNote:
+    """A peer broke the rules in full-feature phase; it has had the protocol's answer."""
+
+    session: int
+    peer: str
+    reason: str
+
+
+Event: TypeAlias = (
+    SessionEnded
+    | ContextReleased
+    | Upcall
+    | TextRequested
+    | DeviceStalled
+    | DeviceResumed
+    | VolumeFault
+    | ProtocolNote
+)
+
+
+class DataPlane(Protocol):
+    """Moves the data: full-feature phase, I/O contexts, volumes."""
+
+    @property
+    def event_fd(self) -> int:
+        """An eventfd, readable when `take_events` has something. The data plane owns it."""
+        ...
+
+    def report(self) -> dict[str, Any]:
+        """What runs: driver, submitters, probed features, limits. JSON types only."""
+        ...
+
+    def take_events(self) -> list[Event]:
+        """Return all events since the last call, oldest first, and reset `event_fd`."""
+        ...
+
+    def add_volume(self, spec: VolumeSpec) -> int:
+        """Open and lock a volume; return its number.
+
+        May wait: for the lock while the last I/O of a killed process lands.
+
+        Raises:
+            DataPlaneError: it cannot be opened, is served by another process, or is too small.
+        """
+        ...
+
+    def remove_volume(self, volume: int) -> None:
+        """Close a volume which no session uses; its logical units go with it.
+
+        Raises:
+            DataPlaneError: unknown, or still in use.
+        """
+        ...
+
+    def clear_fault(self, volume: int) -> None:
+        """Let a volume take writes again after a failed flush.
+
+        Raises:
+            DataPlaneError: unknown volume.
+        """
+        ...
+
+    def add_logical_unit(self, *, volume: int, pages: Mapping[bytes, bytes | Sense]) -> int:
+        """Make a logical unit of a volume; return its number.
+
+        Args:
+            volume: what `add_volume` returned.
+            pages: `fairlead.scsi.pages.render`: page key to the whole answer, or to the sense of
+                a CHECK CONDITION. A key that is absent ends with INVALID FIELD IN CDB.
+
+        Raises:
+            DataPlaneError: unknown volume.
+        """
+        ...
+
+    def set_pages(self, logical_unit: int, pages: Mapping[bytes, bytes | Sense]) -> None:
+        """Replace all pages of a logical unit, at once for every session.
+
+        Raises:
+            DataPlaneError: unknown logical unit.
+        """
+        ...
+
+    def adopt_iscsi(
+        self,
+        fd: int,
+        session: SessionParameters,
+        luns: Sequence[LunMapping],
+        *,
+        report_luns: bytes,
+        peer: str,
+        unread: bytes,
+    ) -> int:
+        """Take over a logged-in connection; return the session's number.
+
+        The data plane owns ``fd`` from this call on, also when it raises.
+
+        Args:
+            fd: a connected, non-blocking TCP socket, detached from its Python object.
+            session: negotiated keys, the next StatSN and the expected CmdSN.
+            luns: what this session sees, by number.
+            report_luns: the whole REPORT LUNS parameter data for this session.
+            peer: ``ADDRESS:PORT``, for messages.
+            unread: bytes received after the last login PDU; parsed before the socket is read.
+
+        Raises:
+            DataPlaneError: no room (memory limit), or stopping.
+
+        Spec: RFC 7143 §6.3 (login phase), §4.2.2 (ordering and numbering).
+        """
+        ...
+
+    def end_session(self, session: int) -> None:
+        """Close a session. `SessionEnded` follows when its last I/O is over; never waits.
+
+        A session that has ended already is no error: the event is on its way or was taken.
+        """
+        ...
+
+    def answer(self, upcall: int, *, status: int, sense: bytes, data: bytes) -> None:
+        """Answer an upcall.
+
+        A late answer (the task was aborted or timed out with BUSY) is dropped quietly.
+
+        Args:
+            upcall: `Upcall.id`.
+            status: SCSI status; 0x00 GOOD, 0x02 CHECK CONDITION.
+            sense: sense data with status 0x02, otherwise empty.
+            data: untruncated Data-In; the data plane cuts to the allocation length.
+        """
+        ...
+
+    def answer_text(
+        self, text: int, *, data: bytes, peer_max_recv_data_segment_bytes: int | None
+    ) -> None:
+        """Answer a Text Request.
+
+        Args:
+            text: `TextRequested.id`.
+            data: key=value pairs, at most what the initiator takes in one PDU.
+            peer_max_recv_data_segment_bytes: the initiator's new limit, None if unchanged.
+        """
+        ...
+
+    def sessions(self) -> list[SessionInfo]:
+        """Return the sessions in full-feature phase."""
+        ...
+
+    def contexts(self) -> list[ContextInfo]:
+        """Return the contexts that are active or closing."""
+        ...
+
+    def volumes(self) -> list[VolumeInfo]:
+        """Return the open volumes."""
+        ...
+
+    def stop(self, *, drain_s: float) -> None:
+        """End every session, wait for what is in flight, stop all threads.
+
+        Waits up to ``drain_s`` seconds for devices, and little more. Events of the sessions and
+        contexts that ended are there to be taken afterwards. A second call does nothing.
+        """
+        ...

@@ -1,0 +1,215 @@
+"""The data plane in Rust behind the interface of `fairlead.dataplane.api`.
+
+The only importer of `fairlead._dataplane`. Converts between its plain dictionaries and the
+dataclasses of the interface, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from fairlead import _dataplane
+from fairlead.dataplane.api import (
+    ContextInfo,
+    ContextReleased,
+    DeviceResumed,
+    DeviceStalled,
+    LatencyUs,
+    ProtocolNote,
+    SessionEnded,
+    SessionInfo,
+    TextRequested,
+    Upcall,
+    VolumeFault,
+    VolumeInfo,
+)
+from fairlead.errors import DataPlaneError
+from fairlead.scsi.commands import data_plane_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from fairlead.dataplane.api import (
+        DataPlane,
+        EngineOptions,
+        Event,
+        LunMapping,
+        VolumeSpec,
+    )
+    from fairlead.proto.iscsi.session import SessionParameters
+    from fairlead.scsi.sense import Sense
+
+# A second submitter pays off only where it has a processor to itself; see bench/README.md.
+SUBMITTERS_MAX: Final = 4
+# A device that has not answered for this long is reported.
+STALL_S: Final = 30.0
+
+
+def default_submitters() -> int:
+    """One for each processor this process may use, at most `SUBMITTERS_MAX`."""
+    return max(1, min(len(os.sched_getaffinity(0)), SUBMITTERS_MAX))
+
+
+def open_data_plane(options: EngineOptions) -> DataPlane:
+    """Start the data plane.
+
+    Raises:
+        DataPlaneError: the driver asked for is not to be had, or a thread or memory is not.
+    """
+    return NativeDataPlane(options)
+
+
+class NativeDataPlane:
+    """`DataPlane` over the extension."""
+
+    def __init__(self, options: EngineOptions) -> None:
+        self._queue_depth = options.queue_depth
+        try:
+            self._plane = _dataplane.DataPlane(
+                driver=options.driver,
+                submitters=options.submitters or default_submitters(),
+                pool=options.pool,
+                commands=data_plane_rows(options.commands),
+                pages_without_unit=_pages(options.pages_without_logical_unit),
+                options={
+                    "nop_interval_s": options.nop_interval_s,
+                    "nop_timeout_s": options.nop_timeout_s,
+                    "stall_s": options.stall_s,
+                    "queue_depth": options.queue_depth,
+                    "memory_limit_bytes": options.memory_limit_bytes,
+                },
+            )
+        except OSError as error:
+            raise DataPlaneError(f"the data plane cannot start: {error}") from None
+
+    @property
+    def event_fd(self) -> int:
+        """See `DataPlane.event_fd`."""
+        return self._plane.event_fd
+
+    def report(self) -> dict[str, Any]:
+        """See `DataPlane.report`."""
+        return self._plane.report()
+
+    def take_events(self) -> list[Event]:
+        """See `DataPlane.take_events`."""
+        return [_EVENTS[event.pop("kind")](**event) for event in self._plane.take_events()]
+
+    def add_volume(self, spec: VolumeSpec) -> int:
+        """See `DataPlane.add_volume`."""
+        try:
+            number, _thin, _zero = self._plane.add_volume(asdict(spec))
+        except RuntimeError as error:
+            raise DataPlaneError(str(error)) from None
+        return number
+
+    def remove_volume(self, volume: int) -> None:
+        """See `DataPlane.remove_volume`."""
+        _checked(self._plane.remove_volume, volume)
+
+    def clear_fault(self, volume: int) -> None:
+        """See `DataPlane.clear_fault`."""
+        _checked(self._plane.clear_fault, volume)
+
+    def add_logical_unit(self, *, volume: int, pages: Mapping[bytes, bytes | Sense]) -> int:
+        """See `DataPlane.add_logical_unit`."""
+        try:
+            return self._plane.add_logical_unit(volume, _pages(pages))
+        except RuntimeError as error:
+            raise DataPlaneError(str(error)) from None
+
+    def set_pages(self, logical_unit: int, pages: Mapping[bytes, bytes | Sense]) -> None:
+        """See `DataPlane.set_pages`."""
+        _checked(self._plane.set_pages, logical_unit, _pages(pages))
+
+    def adopt_iscsi(
+        self,
+        fd: int,
+        session: SessionParameters,
+        luns: Sequence[LunMapping],
+        *,
+        report_luns: bytes,
+        peer: str,
+        unread: bytes,
+    ) -> int:
+        """See `DataPlane.adopt_iscsi`."""
+        extra = {"queue_depth": self._queue_depth, "peer": peer, "report_luns": report_luns}
+        try:
+            return self._plane.adopt_iscsi(
+                fd, {**asdict(session), **extra, "unread": unread}, list(luns)
+            )
+        except RuntimeError as error:
+            raise DataPlaneError(str(error)) from None
+
+    def end_session(self, session: int) -> None:
+        """See `DataPlane.end_session`."""
+        self._plane.end_session(session)
+
+    def answer(self, upcall: int, *, status: int, sense: bytes, data: bytes) -> None:
+        """See `DataPlane.answer`."""
+        self._plane.answer(upcall, status=status, sense=sense, data=data)
+
+    def answer_text(
+        self, text: int, *, data: bytes, peer_max_recv_data_segment_bytes: int | None
+    ) -> None:
+        """See `DataPlane.answer_text`."""
+        self._plane.answer(
+            text, status=0, sense=b"", data=data, peer_max_recv=peer_max_recv_data_segment_bytes
+        )
+
+    def sessions(self) -> list[SessionInfo]:
+        """See `DataPlane.sessions`."""
+        return [SessionInfo(**session) for session in self._plane.sessions()]
+
+    def contexts(self) -> list[ContextInfo]:
+        """See `DataPlane.contexts`."""
+        return [_context(context) for context in self._plane.contexts()]
+
+    def volumes(self) -> list[VolumeInfo]:
+        """See `DataPlane.volumes`."""
+        return [VolumeInfo(**volume) for volume in self._plane.volumes()]
+
+    def stop(self, *, drain_s: float) -> None:
+        """See `DataPlane.stop`."""
+        self._plane.stop(drain_s)
+
+
+def _checked(call: Callable[..., None], *arguments: object) -> None:
+    try:
+        call(*arguments)
+    except RuntimeError as error:
+        raise DataPlaneError(str(error)) from None
+
+
+def _pages(pages: Mapping[bytes, bytes | Sense]) -> dict[bytes, bytes | tuple[bytes]]:
+    return {
+        key: page if isinstance(page, bytes) else (page.encode_fixed(),)
+        for key, page in pages.items()
+    }
+
+
+def _context(fields: dict[str, Any]) -> ContextInfo:
+    times = ("queue_time_us", "service_time_us", "response_time_us")
+    latencies = {
+        name: LatencyUs(p50=p50, p99=p99, mean=mean)
+        for name, (p50, p99, mean) in ((name, fields[name]) for name in times)
+    }
+    return ContextInfo(**{**fields, **latencies})
+
+
+def _context_released(context: dict[str, Any]) -> ContextReleased:
+    return ContextReleased(context=_context(context))
+
+
+_EVENTS: Final[dict[str, Callable[..., Event]]] = {
+    "session_ended": SessionEnded,
+    "context_released": _context_released,
+    "upcall": Upcall,
+    "text": TextRequested,
+    "device_stalled": DeviceStalled,
+    "device_resumed": DeviceResumed,
+    "volume_fault": VolumeFault,
+    "protocol_note": ProtocolNote,
+}

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+import fairlead
+from fairlead.cli.main import app
+from fairlead.cli.open_files import raise_open_file_limit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+run = CliRunner().invoke
+
+GOOD = """\
+[[volumes]]
+name = "v"
+kind = "null"
+size = "1G"
+"""
+
+
+def test_version() -> None:
+    result = run(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"fairlead {fairlead.__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["serve", "--help"], ["check", "-h"]])
+def test_help_teaches(arguments: list[str]) -> None:
+    result = run(app, arguments, env={"COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb"})
+    assert result.exit_code == 0
+    assert "fairlead" in result.output
+
+
+def test_python_m() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "fairlead", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"fairlead {fairlead.__version__}\n"
+
+
+def test_check_says_ok(tmp_path: Path) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text(GOOD)
+    result = run(app, ["check", str(file)])
+    assert (result.exit_code, result.output) == (0, f"{file}: ok: 1 volume, 1 target, 1 portal\n")
+
+
+def test_check_explains_each_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text(GOOD + 'sise = "1G"\nserial = ""\n')
+    result = run(app, ["check", str(file)])
+    assert result.exit_code == 2
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith(f'{file}:5: volumes[0].sise = "1G": no such field (did you mean si')
+    assert lines[1].startswith(f'{file}:6: volumes[0].serial = "": has characters that are not')
+
+
+def test_check_of_a_missing_file_is_explained(tmp_path: Path) -> None:
+    result = run(app, ["check", str(tmp_path / "no.toml")])
+    assert result.exit_code == 2
+    assert "no.toml cannot be read: no such file or directory" in result.stderr
+
+
+def test_public_names_are_there_and_others_are_not() -> None:
+    for name in fairlead.__all__:
+        assert getattr(fairlead, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = fairlead.nonsense
+
+
+class Limits:
+    def __init__(self, soft: int, hard: int, *, privileged: bool) -> None:
+        self.now = (soft, hard)
+        self.privileged = privileged
+
+    def getrlimit(self, _which: int) -> tuple[int, int]:
+        return self.now
+
+    def setrlimit(self, _which: int, limits: tuple[int, int]) -> None:
+        if limits[1] > self.now[1] and not self.privileged:
+            raise ValueError("not allowed to raise maximum limit")
+        self.now = limits
+
+
+@pytest.mark.parametrize(
+    ("limits", "now"),
+    [
+        (Limits(1024, 65536, privileged=False), (11024, 65536)),
+        (Limits(1024, 4096, privileged=False), (4096, 4096)),
+        (Limits(1024, 4096, privileged=True), (11024, 11024)),
+        (Limits(20000, 65536, privileged=False), (20000, 65536)),
+        (Limits(resource.RLIM_INFINITY, resource.RLIM_INFINITY, privileged=False), (-1, -1)),
+    ],
+)
+def test_the_limit_on_open_files_is_raised_as_far_as_it_goes(
+    monkeypatch: pytest.MonkeyPatch, limits: Limits, now: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", limits.getrlimit)
+    monkeypatch.setattr(resource, "setrlimit", limits.setrlimit)
+    assert raise_open_file_limit(10000) in (now[0], 11024)
+    assert limits.now == now
