@@ -1,0 +1,92 @@
+"""A target with a volume on a disk that can be stalled, and one on a disk that goes on."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from fairlead.testing.client import connect
+from tests.support.disk_client import FuseDisk
+from tests.support.target_process import ServedVolume, TargetProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fairlead.testing.client import Client
+
+STUCK: Final = "stuck"
+CALM: Final = "calm"
+BLOCK_BYTES: Final = 4096
+SIZE_BYTES: Final = 16 << 20
+BLOCKS: Final = SIZE_BYTES // BLOCK_BYTES
+REINSTATEMENT_TIMEOUT_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class StallSetting:
+    """The parts of one test.
+
+    Attributes:
+        target: serves both volumes.
+        disk: behind the volume ``stuck``.
+    """
+
+    target: TargetProcess
+    disk: FuseDisk
+
+    def connect(self, volume: str, name: str, **keys: Any) -> Client:
+        """Log in to a volume under a name of the given host, with no unit attention pending."""
+        initiator = f"iqn.2026-01.example.stalled:{name}"
+        target_name = self.target.target_name(volume)
+        client = connect(self.target.portal, target_name, initiator, **keys)
+        client.block_bytes = BLOCK_BYTES
+        client.test_unit_ready()
+        return client
+
+    def stall(self, way: str) -> None:
+        """Stall the disk: "hold" its data requests, or "freeze" the process that serves it."""
+        if way == "freeze":
+            self.disk.freeze()
+        else:
+            self.disk.stall()
+
+    def resume(self, way: str) -> None:
+        """Let the disk go on."""
+        if way == "freeze":
+            self.disk.thaw()
+        else:
+            self.disk.resume()
+
+    def stuck_contexts(self) -> list[dict[str, object]]:
+        """Return the contexts on the stalled disk's device."""
+        device = next(v["device"] for v in self.target.volumes() if v["name"] == STUCK)
+        return [context for context in self.target.contexts() if context["device"] == device]
+
+
+@contextlib.contextmanager
+def stall_setting(driver: str, pool: str, kind: str, folder: Path) -> Iterator[StallSetting]:
+    """Serve both volumes; the disk goes on when the block is left, so that nothing hangs."""
+    calm = folder / "calm.img"
+    with calm.open("wb") as file:
+        file.truncate(SIZE_BYTES)
+    options = {"logical_block_bytes": BLOCK_BYTES}
+    with FuseDisk(size_bytes=SIZE_BYTES) as disk:
+        volumes = [
+            ServedVolume(name=STUCK, kind=kind, path=disk.path, options=options),
+            ServedVolume(name=CALM, path=calm, options=options),
+        ]
+        target = TargetProcess(
+            volumes,
+            folder,
+            driver=driver,
+            pool=pool,
+            limits={"reinstatement_timeout_s": REINSTATEMENT_TIMEOUT_S},
+        )
+        with target:
+            try:
+                yield StallSetting(target, disk)
+            finally:
+                disk.thaw()
+                disk.resume()
