@@ -1,0 +1,42 @@
+/* Command line of the load program. */
+#ifndef FAIRLEAD_BENCH_OPTIONS_H
+#define FAIRLEAD_BENCH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SESSIONS_MAX 64
+#define DEPTH_MAX 1024
+/* One command's data. Larger transfers are beyond what targets announce as their maximum. */
+#define REQUEST_BYTES_MAX (UINT64_C(16) << 20)
+/* All requests of all sessions together: a mistyped depth must not take the machine's memory. */
+#define BUFFERS_BYTES_MAX (UINT64_C(2) << 30)
+
+struct options {
+	const char *url;
+	const char *initiator_name;
+	/* In blocks; range_blocks 0: to the end of the volume. */
+	uint64_t range_first_lba;
+	uint64_t range_blocks;
+	unsigned int read_percent;
+	bool sequential;
+	size_t request_bytes;
+	unsigned int depth;
+	/* Commands per second of all sessions together; 0: as fast as answers come. */
+	double pace_iops;
+	unsigned int sessions;
+	double run_s;
+	double timeout_s;
+	uint64_t seed;
+	bool verify;
+	bool json;
+	bool hold;
+};
+
+enum options_result { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_WRONG };
+
+/* Reads the command line. Says what is wrong on standard error; never exits. */
+enum options_result options_parse(int argc, char **argv, struct options *options);
+
+#endif
