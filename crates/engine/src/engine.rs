@@ -457,7 +457,7 @@ fn make_driver(choice: DriverChoice, shared: &Shared, index: usize) -> io::Resul
     if choice == DriverChoice::Threads {
         return threads(None);
     }
-    let ring = Uring::new(wake).and_then(|(ring, features)| {
+    let ring = Uring::new(wake, &format!("submitter{index}")).and_then(|(ring, features)| {
         ring.enable()?;
         Ok((ring, features))
     });

@@ -4,6 +4,7 @@
 //! files) for where it is refused. Both take requests and return [`Completion`]s; neither knows
 //! what a session or a volume is.
 
+mod blocking;
 pub mod threads;
 pub mod uring;
 
@@ -69,8 +70,8 @@ pub struct FileRequest {
     pub length_bytes: u64,
     /// Memory, for kinds that move bytes.
     pub address: *mut u8,
-    /// Which device, so that none takes more than its part of the blocking workers.
-    pub device: u32,
+    /// It may block the thread that does it (buffered files).
+    pub may_block: bool,
 }
 
 // SAFETY: the address is a number to everybody but the kernel; who made the request keeps the

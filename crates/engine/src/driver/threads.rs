@@ -1,18 +1,12 @@
 //! epoll for sockets and a bounded pool of threads for files: for where io_uring is refused.
 
+use super::blocking::{Blocking, WORKERS};
 use super::{Completion, Driver, FileRequest, Received};
-use crate::mailbox::Wakeup;
-use crate::operation::Kind;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Threads for file requests. One device's window is half of them.
-const WORKERS: usize = 16;
 const BUFFERS: u16 = 64;
 const BUFFER_BYTES: usize = 16 * 1024;
 const WAKE: u64 = u64::MAX;
@@ -36,11 +30,6 @@ struct Socket {
     watched: u32,
 }
 
-struct Done {
-    finished: Mutex<Vec<(u64, i32)>>,
-    wakeup: Wakeup,
-}
-
 /// epoll and workers.
 pub struct Threads {
     epoll: OwnedFd,
@@ -50,9 +39,7 @@ pub struct Threads {
     ready: Vec<Completion>,
     /// Connections that had more to read than one round allows, or that no buffer was free for.
     hungry: Vec<u32>,
-    work: Option<Sender<(u64, FileRequest)>>,
-    done: Arc<Done>,
-    workers: Vec<JoinHandle<()>>,
+    files: Blocking,
     system_calls: u64,
 }
 
@@ -69,16 +56,6 @@ impl Threads {
         }
         // SAFETY: the descriptor is new and nobody else has it.
         let epoll = unsafe { OwnedFd::from_raw_fd(epoll) };
-        let done = Arc::new(Done { finished: Mutex::new(Vec::new()), wakeup: Wakeup::new()? });
-        let (work, queue) = channel();
-        let queue = Arc::new(Mutex::new(queue));
-        let workers = (0..WORKERS)
-            .map(|number| {
-                let (queue, done) = (Arc::clone(&queue), Arc::clone(&done));
-                let builder = std::thread::Builder::new().name(format!("{name}-io{number}"));
-                builder.stack_size(128 * 1024).spawn(move || work_loop(&queue, &done))
-            })
-            .collect::<io::Result<Vec<_>>>()?;
         let mut driver = Self {
             epoll,
             sockets: HashMap::new(),
@@ -86,12 +63,10 @@ impl Threads {
             free: (0..BUFFERS).collect(),
             ready: Vec::new(),
             hungry: Vec::new(),
-            work: Some(work),
-            done,
-            workers,
+            files: Blocking::new(name)?,
             system_calls: 0,
         };
-        let work_fd = driver.done.wakeup.descriptor();
+        let work_fd = driver.files.descriptor();
         driver.control(libc::EPOLL_CTL_ADD, wake_fd, libc::EPOLLIN as u32, WAKE)?;
         driver.control(libc::EPOLL_CTL_ADD, work_fd, libc::EPOLLIN as u32, WORK)?;
         Ok(driver)
@@ -261,11 +236,8 @@ impl Threads {
     }
 
     fn collect(&mut self) {
-        self.done.wakeup.reset();
-        let mut finished =
-            self.done.finished.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        self.ready
-            .extend(finished.drain(..).map(|(token, result)| Completion::Io { token, result }));
+        let ready = &mut self.ready;
+        self.files.take(|token, result| ready.push(Completion::Io { token, result }));
     }
 }
 
@@ -274,50 +246,6 @@ fn outcome(result: isize) -> i32 {
         Ok(result) if result >= 0 => result,
         _ => -io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO),
     }
-}
-
-fn work_loop(queue: &Mutex<Receiver<(u64, FileRequest)>>, done: &Done) {
-    loop {
-        let next = queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).recv();
-        let Ok((token, request)) = next else { return };
-        let result = carry_out(&request);
-        done.finished.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((token, result));
-        done.wakeup.signal();
-    }
-}
-
-fn carry_out(request: &FileRequest) -> i32 {
-    let Ok(offset) = libc::off_t::try_from(request.offset_bytes) else { return -libc::EINVAL };
-    let Ok(length) = libc::off_t::try_from(request.length_bytes) else { return -libc::EINVAL };
-    let vector = libc::iovec {
-        iov_base: request.address.cast(),
-        iov_len: usize::try_from(length).unwrap_or(0),
-    };
-    let keep = libc::FALLOC_FL_KEEP_SIZE;
-    // SAFETY: the caller keeps the memory alive until the completion; descriptors outlive their
-    // requests because the volume is kept by the session.
-    let result = unsafe {
-        match request.kind {
-            Kind::Read => libc::preadv(request.fd, &vector, 1, offset),
-            Kind::Write => libc::pwritev(request.fd, &vector, 1, offset),
-            Kind::WriteStable => libc::pwritev2(request.fd, &vector, 1, offset, libc::RWF_DSYNC),
-            Kind::Flush => libc::fdatasync(request.fd) as isize,
-            Kind::Discard => {
-                let mode = libc::FALLOC_FL_PUNCH_HOLE | keep;
-                libc::fallocate(request.fd, mode, offset, length) as isize
-            }
-            Kind::Zero => {
-                let mode = libc::FALLOC_FL_ZERO_RANGE | keep;
-                libc::fallocate(request.fd, mode, offset, length) as isize
-            }
-            Kind::Prefetch => {
-                // posix_fadvise returns its errno.
-                let advice = libc::POSIX_FADV_WILLNEED;
-                return -libc::posix_fadvise(request.fd, offset, length, advice);
-            }
-        }
-    };
-    outcome(result)
 }
 
 impl Driver for Threads {
@@ -357,10 +285,7 @@ impl Driver for Threads {
     }
 
     fn submit(&mut self, token: u64, request: FileRequest) {
-        let taken = self.work.as_ref().is_some_and(|work| work.send((token, request)).is_ok());
-        if !taken {
-            self.ready.push(Completion::Io { token, result: -libc::ESHUTDOWN });
-        }
+        self.files.submit(token, request);
     }
 
     fn wait(&mut self, patience: Duration, completions: &mut Vec<Completion>) -> io::Result<()> {
@@ -368,6 +293,7 @@ impl Driver for Threads {
             self.readable(connection);
             self.watch(connection);
         }
+        self.files.start();
         let idle = self.ready.is_empty() && (self.hungry.is_empty() || self.free.is_empty());
         self.poll(if idle { patience } else { Duration::ZERO })?;
         completions.append(&mut self.ready);
@@ -391,17 +317,5 @@ impl Driver for Threads {
 
     fn system_calls(&self) -> u64 {
         self.system_calls
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        self.work = None;
-        for worker in self.workers.drain(..) {
-            // A worker that a device keeps is left behind: the process is ending.
-            if worker.is_finished() || self.done.finished.lock().is_ok() {
-                drop(worker);
-            }
-        }
     }
 }

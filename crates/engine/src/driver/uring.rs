@@ -1,5 +1,6 @@
 //! io_uring: sockets and files of one submitter on one ring.
 
+use super::blocking::Blocking;
 use super::{Completion, Driver, FileRequest, Received};
 use crate::operation::Kind;
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd, FsyncFlags, SubmitArgs, Timespec};
@@ -15,9 +16,9 @@ const ENTRIES: u32 = 1024;
 const BUFFERS: u16 = 256;
 const BUFFER_BYTES: usize = 16 * 1024;
 const BUFFER_GROUP: u16 = 0;
-/// Kernel threads for requests that block (buffered files): bounded, and one device's window is
-/// half of them.
-const BLOCKING_WORKERS: u32 = 32;
+/// Kernel threads for requests that block after all, e.g. reads that miss the page cache on file
+/// systems without asynchronous buffered reads: bounded, and one device's window is half of them.
+const KERNEL_WORKERS: u32 = 64;
 const DIRECT_WINDOW: usize = 256;
 
 const RWF_DSYNC: i32 = 0x2;
@@ -30,6 +31,7 @@ mod tag {
     pub(super) const FILE: u64 = 4 << 56;
     pub(super) const WAKE: u64 = 5 << 56;
     pub(super) const CANCEL: u64 = 6 << 56;
+    pub(super) const BLOCKING: u64 = 7 << 56;
     pub(super) const MASK: u64 = 0xFF << 56;
 }
 
@@ -53,6 +55,7 @@ pub struct Uring {
     // Dropped first: the kernel lets go of the buffers with the ring.
     ring: IoUring,
     buffers: SharedBuffers,
+    files: Blocking,
     system_calls: u64,
     overflowed: Vec<squeue::Entry>,
 }
@@ -62,7 +65,7 @@ impl Uring {
     ///
     /// # Errors
     /// io_uring is not to be had, or lacks what is needed.
-    pub fn new(wake_fd: RawFd) -> io::Result<(Self, Features)> {
+    pub fn new(wake_fd: RawFd, name: &str) -> io::Result<(Self, Features)> {
         let (ring, features) = build()?;
         check_operations(&ring)?;
         let buffers = SharedBuffers::new()?;
@@ -76,11 +79,12 @@ impl Uring {
                 0,
             )
         }?;
-        ring.submitter().register_iowq_max_workers(&mut [BLOCKING_WORKERS, BLOCKING_WORKERS])?;
-        let mut uring = Self { ring, buffers, system_calls: 0, overflowed: Vec::new() };
+        ring.submitter().register_iowq_max_workers(&mut [KERNEL_WORKERS, KERNEL_WORKERS])?;
+        let files = Blocking::new(name)?;
+        let mut uring = Self { ring, buffers, files, system_calls: 0, overflowed: Vec::new() };
         (0..BUFFERS).for_each(|id| uring.buffers.offer(id));
-        let watch = opcode::PollAdd::new(Fd(wake_fd), libc::POLLIN as u32).multi(true);
-        uring.push(watch.build().user_data(tag::WAKE | u64::from(wake_fd.unsigned_abs())));
+        uring.watch(wake_fd, tag::WAKE);
+        uring.watch(uring.files.descriptor(), tag::BLOCKING);
         Ok((uring, features))
     }
 
@@ -90,6 +94,12 @@ impl Uring {
     /// The kernel refuses.
     pub fn enable(&self) -> io::Result<()> {
         self.ring.submitter().register_enable_rings()
+    }
+
+    /// Watches an eventfd; the descriptor travels in the user data, to watch it again.
+    fn watch(&mut self, fd: RawFd, tag: u64) {
+        let watch = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32).multi(true);
+        self.push(watch.build().user_data(tag | u64::from(fd.unsigned_abs())));
     }
 
     fn push(&mut self, entry: squeue::Entry) {
@@ -107,30 +117,24 @@ impl Uring {
             }
         }
     }
+}
 
-    fn completion(&mut self, entry: &cqueue::Entry) -> Option<Completion> {
-        let (data, result) = (entry.user_data(), entry.result());
-        let low = data & !tag::MASK;
-        let connection = low as u32;
-        Some(match data & tag::MASK {
-            tag::RECEIVE => {
-                let buffer = cqueue::buffer_select(entry.flags()).map(Received);
-                let more = cqueue::more(entry.flags());
-                Completion::Received { connection, result, buffer, more }
-            }
-            tag::EXACT => Completion::ReceivedExact { connection, result },
-            tag::SEND => Completion::Sent { connection, result },
-            tag::FILE => Completion::Io { token: low, result },
-            tag::WAKE => {
-                if !cqueue::more(entry.flags()) {
-                    let watch = opcode::PollAdd::new(Fd(low as i32), libc::POLLIN as u32);
-                    self.push(watch.multi(true).build().user_data(data));
-                }
-                Completion::Woken
-            }
-            _ => return None,
-        })
-    }
+fn completion(entry: &cqueue::Entry) -> Option<Completion> {
+    let (data, result) = (entry.user_data(), entry.result());
+    let low = data & !tag::MASK;
+    let connection = low as u32;
+    Some(match data & tag::MASK {
+        tag::RECEIVE => {
+            let buffer = cqueue::buffer_select(entry.flags()).map(Received);
+            let more = cqueue::more(entry.flags());
+            Completion::Received { connection, result, buffer, more }
+        }
+        tag::EXACT => Completion::ReceivedExact { connection, result },
+        tag::SEND => Completion::Sent { connection, result },
+        tag::FILE => Completion::Io { token: low, result },
+        tag::WAKE => Completion::Woken,
+        _ => return None,
+    })
 }
 
 fn build() -> io::Result<(IoUring, Features)> {
@@ -272,6 +276,11 @@ impl Driver for Uring {
     }
 
     fn submit(&mut self, token: u64, request: FileRequest) {
+        // io_uring would hand each of these to a kernel thread of its own, one by one: on most
+        // file systems it cannot tell beforehand whether a buffered write will block.
+        if request.may_block && !matches!(request.kind, Kind::Read) {
+            return self.files.submit(token, request);
+        }
         self.push(file_entry(&request).user_data(tag::FILE | token & !tag::MASK));
     }
 
@@ -279,6 +288,7 @@ impl Driver for Uring {
         for entry in std::mem::take(&mut self.overflowed) {
             self.push(entry);
         }
+        self.files.start();
         let want = usize::from(!patience.is_zero());
         let timeout = Timespec::from(patience);
         let args = SubmitArgs::new().timespec(&timeout);
@@ -292,7 +302,15 @@ impl Driver for Uring {
         }
         loop {
             let Some(entry) = self.ring.completion().next() else { return Ok(()) };
-            completions.extend(self.completion(&entry));
+            let (data, kind) = (entry.user_data(), entry.user_data() & tag::MASK);
+            if matches!(kind, tag::WAKE | tag::BLOCKING) && !cqueue::more(entry.flags()) {
+                self.watch((data & !tag::MASK) as RawFd, kind);
+            }
+            if kind == tag::BLOCKING {
+                self.files.take(|token, result| completions.push(Completion::Io { token, result }));
+            } else {
+                completions.extend(completion(&entry));
+            }
         }
     }
 
@@ -306,7 +324,7 @@ impl Driver for Uring {
     }
 
     fn device_window(&self, may_block: bool) -> usize {
-        if may_block { BLOCKING_WORKERS as usize / 2 } else { DIRECT_WINDOW }
+        if may_block { KERNEL_WORKERS as usize / 2 } else { DIRECT_WINDOW }
     }
 
     fn system_calls(&self) -> u64 {

@@ -72,7 +72,8 @@ impl WriteSame {
         let zeroes = buffer.get(..block).is_some_and(|data| data.iter().all(|byte| *byte == 0));
         self.kind = match (zeroes, unit.write_through) {
             // Reads after deallocation give zeroes, so only zeroes may be deallocated.
-            (true, _) if self.unmaps => Kind::Discard,
+            // What a deallocation gives is not stable before a flush.
+            (true, false) if self.unmaps => Kind::Discard,
             (true, false) if unit.can_zero => Kind::Zero,
             (_, true) => Kind::WriteStable,
             _ => Kind::Write,

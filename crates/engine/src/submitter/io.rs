@@ -172,7 +172,9 @@ impl Submitter {
             }
         }
         let flushed = volume.flushes.finished();
-        for rider in flushed.riders.iter().filter(|rider| rider.token != own) {
+        // A token names a request of one submitter only; another's may be the same number.
+        let own = Waiter { submitter: self.index, token: own };
+        for rider in flushed.riders.iter().filter(|rider| **rider != own) {
             self.shared.post(rider.submitter, Message::Completed { token: rider.token, result });
         }
         if let Some(next) = flushed.next {
@@ -264,7 +266,7 @@ fn file_request(volume: &Volume, job: &Job, operation: &Operation) -> Option<Fil
         offset_bytes: operation.offset_bytes,
         length_bytes: operation.length_bytes,
         address,
-        device: volume.device,
+        may_block: volume.may_block(),
     })
 }
 
