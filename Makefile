@@ -17,7 +17,8 @@ RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml -o -name bu
 ARGS ?= disk.img:1G
 # What `make bench` measures: arguments of bench/run.py.
 BENCH ?=
-# Rounds of each fuzz test in `make fuzz`; ./test runs some hundred.
+# How long `make fuzz` goes on: seconds for each target, rounds of each random test.
+FUZZ_SECONDS ?= 300
 FUZZ_ROUNDS ?= 200000
 # Ends of sessions for each driver and pool in `make soak`; ./test runs fewer.
 SOAK_ROUNDS ?= 1000
@@ -88,7 +89,8 @@ conformance: setup ## libiscsi's conformance suite on every driver and pool
 	$(BIN)/python -m scripts.run_checks --only conformance
 
 .PHONY: fuzz
-fuzz: setup ## every decoder and state machine of both languages, for long: make fuzz FUZZ_ROUNDS=1000000
+fuzz: setup ## every decoder and state machine of both languages, for long: make fuzz FUZZ_SECONDS=3600
+	fuzz/run $(FUZZ_SECONDS)
 	FAIRLEAD_FUZZ_ROUNDS=$(FUZZ_ROUNDS) cargo test --release --locked -p fairlead-proto --test fuzz
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long --timeout=0
 

@@ -142,6 +142,7 @@ prepare() {
     have_file qemu/block-iscsi.so || missing="$missing qemu-block-extra"
     find_python || missing="$missing python3 python3-venv"
     if [ "$goal" = test ]; then
+        want c++ g++
         want fusermount3 fuse3
         have_file libfuse3.so.3 || missing="$missing libfuse3-3"
     fi

@@ -95,6 +95,11 @@ def rust(summary: Summary, _markers: str | None) -> bool:
     return status == 0
 
 
+def fuzz(_summary: Summary, _markers: str | None) -> bool:
+    """Runs every fuzz target, briefly; `make fuzz` takes longer."""
+    return run(["fuzz/run", "3"])[0] == 0
+
+
 def python(summary: Summary, markers: str | None) -> bool:
     """Runs the Python tests except the conformance suite, and prints line and branch coverage."""
     run([PYTHON, "-m", "coverage", "erase"])
@@ -143,6 +148,7 @@ def run_pytest(command: Sequence[str], name: str, summary: Summary) -> bool:
 STAGES: dict[str, Callable[[Summary, str | None], bool]] = {
     "lint": lint,
     "rust": rust,
+    "fuzz": fuzz,
     "python": python,
     "conformance": conformance,
 }

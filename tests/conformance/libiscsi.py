@@ -128,7 +128,9 @@ def judge(test: str, output: str) -> Outcome:
 
 def run_test(test: str, url: str, *, timeout_s: float = TEST_TIMEOUT_S) -> Outcome:
     """Runs one test against one logical unit, whose data it may destroy."""
-    command = [PROGRAM, "--dataloss", "--allow-sanitize", "--verbose", f"--test={test}", url]
+    # --Verbose-scsi: some tests say only there what they found.
+    command = [PROGRAM, "--dataloss", "--allow-sanitize", "--verbose", "--Verbose-scsi"]
+    command += [f"--test={test}", url]
     try:
         run = subprocess.run(
             command,

@@ -117,6 +117,7 @@ def test_cmd_sn_outside_the_window_is_ignored(scene: Scene) -> None:
     client.send_bytes(
         client.initiator.frame(
             NopOut(
+                immediate=False,
                 initiator_task_tag=_TAG + 9,
                 cmd_sn=far,
                 exp_stat_sn=sequence.acknowledged_stat_sn,

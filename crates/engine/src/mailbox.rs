@@ -74,12 +74,39 @@ impl<T> Mailbox<T> {
 
     /// The submitter is about to look.
     pub fn opened(&self) {
-        self.signalled.store(false, Ordering::SeqCst);
+        // In this order: see `Blocking::take`. A message after the store signals again.
         self.wakeup.reset();
+        self.signalled.store(false, Ordering::SeqCst);
     }
 
     /// The descriptor to wait on.
     pub fn descriptor(&self) -> RawFd {
         self.wakeup.descriptor()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Mailbox;
+
+    #[test]
+    fn no_message_is_forgotten_when_posting_races_with_looking() {
+        let (mailbox, messages) = Mailbox::new().expect("a descriptor");
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..50_000).for_each(|number| assert!(mailbox.post(number))));
+            let mut seen = 0;
+            while seen < 50_000 {
+                let fd = mailbox.descriptor();
+                let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+                // SAFETY: one pollfd of ours.
+                let ready = unsafe { libc::poll(&mut poll, 1, 10_000) };
+                assert_eq!(ready, 1, "a message was never signalled");
+                mailbox.opened();
+                while let Ok(number) = messages.try_recv() {
+                    assert_eq!(number, seen);
+                    seen += 1;
+                }
+            }
+        });
     }
 }

@@ -147,8 +147,10 @@ impl Blocking {
 
     /// Moves what is finished to `take`.
     pub(super) fn take(&self, mut take: impl FnMut(u64, i32)) {
-        self.inner.signalled.store(false, Ordering::SeqCst);
+        // In this order: what is finished after the store signals again, and what was finished
+        // before it is taken below. The other way round a signal could be swallowed for good.
         self.inner.wakeup.reset();
+        self.inner.signalled.store(false, Ordering::SeqCst);
         for (token, result) in lock(&self.inner.finished).drain(..) {
             take(token, result);
         }
@@ -184,6 +186,7 @@ impl Inner {
 
     /// Fills `batch` from a lane, each lane in its turn; `None`: the pool is stopping.
     fn wait_for_work(&self, batch: &mut Vec<(u64, FileRequest)>) -> Option<(RawFd, Class)> {
+        let me = std::thread::current().id();
         let mut work = lock(&self.work);
         loop {
             let count = work.lanes.len();
@@ -193,6 +196,7 @@ impl Inner {
                 .filter(|place| work.lanes.get(*place).is_some_and(Lane::has_work_for_one_more));
             if let Some(place) = ready.next() {
                 work.next = place + 1;
+                work.idle.retain(|idle| idle.id() != me);
                 let lane = work.lanes.get_mut(place)?;
                 let most = lane.class.limits().1.min(lane.queue.len());
                 batch.extend(lane.queue.drain(..most));
@@ -202,10 +206,9 @@ impl Inner {
             if work.stopping {
                 return None;
             }
-            let me = std::thread::current();
-            // Waking by itself leaves it on the list.
-            if !work.idle.iter().any(|idle| idle.id() == me.id()) {
-                work.idle.push(me);
+            // A thread that woke by itself is still on the list.
+            if !work.idle.iter().any(|idle| idle.id() == me) {
+                work.idle.push(std::thread::current());
             }
             drop(work);
             std::thread::park();
@@ -267,7 +270,8 @@ mod tests {
         while finished.len() < count {
             let mut poll = libc::pollfd { fd: pool.descriptor(), events: libc::POLLIN, revents: 0 };
             // SAFETY: one pollfd of ours.
-            unsafe { libc::poll(&mut poll, 1, 10_000) };
+            let ready = unsafe { libc::poll(&mut poll, 1, 10_000) };
+            assert_eq!(ready, 1, "a completion was never signalled");
             pool.take(|token, result| finished.push((token, result)));
         }
         finished
@@ -307,6 +311,25 @@ mod tests {
         file.seek(SeekFrom::Start(0)).expect("seek");
         file.read_exact(&mut read).expect("read");
         assert_eq!(read, [99; 16]);
+    }
+
+    #[test]
+    fn no_completion_is_forgotten_when_they_race_with_taking() {
+        let mut pool = Blocking::new("test").expect("threads");
+        let address = std::ptr::null_mut();
+        for round in 0..20_000 {
+            let request = FileRequest {
+                kind: if round % 2 == 0 { Kind::Write } else { Kind::Flush },
+                fd: -1,
+                offset_bytes: 0,
+                length_bytes: 0,
+                address,
+                may_block: true,
+            };
+            (0..3).for_each(|token| pool.submit(token, request));
+            pool.start();
+            assert_eq!(wait_for(&pool, 3).len(), 3);
+        }
     }
 
     #[test]

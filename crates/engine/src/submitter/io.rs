@@ -70,6 +70,11 @@ impl Submitter {
         let (Some(context), Some(operation)) = (job.context, job.operation) else { return };
         job.place = Place::Queued;
         job.since = now;
+        if operation.kind == Kind::Flush {
+            // One flush is in flight for each volume whatever arrives. Those that wait to join the
+            // next must not fill the device's window, or nothing else would get through.
+            return self.submit(session, index, slot);
+        }
         let request = Request { context, token: token(index, slot), cost: cost(&operation) };
         let place = place_of(&volume);
         let queue = self.queue(&volume);
@@ -139,6 +144,9 @@ impl Submitter {
         context: fairlead_sched::ContextId,
         operation: &Operation,
     ) {
+        if operation.kind == Kind::Flush {
+            return;
+        }
         let now = self.now;
         let place = place_of(volume);
         let queue = self.queue(volume);
