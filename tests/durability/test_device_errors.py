@@ -50,12 +50,15 @@ def target(
 
 
 @pytest.fixture
-def client(target: TargetProcess) -> Iterator[Client]:
-    """A logged-in initiator with no unit attention pending."""
-    with connect(target.portal, target.target_name(VOLUME), NAME) as connected:
+def client(disk: FuseDisk, target: TargetProcess) -> Iterator[Client]:
+    """A logged-in initiator with no unit attention pending; afterwards the disk goes on."""
+    with connect(target.portal, target.target_name(VOLUME), NAME, timeout_s=10.0) as connected:
         connected.block_bytes = BLOCK_BYTES
         connected.test_unit_ready()
-        yield connected
+        try:
+            yield connected
+        finally:
+            disk.resume()
 
 
 def test_unreadable_block_is_a_medium_error(disk: FuseDisk, client: Client) -> None:

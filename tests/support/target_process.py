@@ -88,7 +88,8 @@ class TargetProcess:
             try:
                 self.stop()
             except subprocess.TimeoutExpired:
-                self.kill()
+                self.kill(waits=False)
+                self.detach()
                 raise
 
     # Life.

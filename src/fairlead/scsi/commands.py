@@ -347,6 +347,15 @@ COMMANDS: Final[tuple[Command, ...]] = (
         page_key=bytes.fromhex("FF 1F"),  # LOGICAL BLOCK ADDRESS and PMI are obsolete: ignored.
     ),
     Command(
+        name="GET LBA STATUS",
+        opcode=0x9E,
+        service_action=0x12,
+        cdb_bytes=16,
+        execution=Execution.UPCALL,
+        allocation=Field(10, 32),
+        options=tuple(Bits(byte, 0xFF) for byte in range(2, 10)),  # STARTING LBA
+    ),
+    Command(
         name="REPORT LUNS",
         opcode=0xA0,
         cdb_bytes=12,

@@ -13,6 +13,7 @@ from fairlead.errors import CheckCondition
 from fairlead.scsi import capacity, commands, inquiry, mode, vpd
 from fairlead.scsi.cdb import Execution
 from fairlead.scsi.diagnostic import send_diagnostic
+from fairlead.scsi.lba_status import get_lba_status
 from fairlead.scsi.request import Request
 from fairlead.scsi.sense import INVALID_COMMAND_OPERATION_CODE, INVALID_FIELD_IN_CDB, Sense
 from fairlead.scsi.supported_opcodes import report, report_task_management
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 UPCALLS: Final[Mapping[str, Callable[[Request], bytes]]] = MappingProxyType(
     {
         "SEND DIAGNOSTIC": send_diagnostic,
+        "GET LBA STATUS": get_lba_status,
         "REPORT SUPPORTED OPERATION CODES": report,
         "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS": report_task_management,
     }
