@@ -2,17 +2,13 @@
 //!
 //! Every method may be called from any thread. None is on the path of a command.
 
-use crate::buffer::Pool;
-use crate::driver::Driver;
-use crate::driver::threads::Threads;
-use crate::driver::uring::Uring;
-use crate::mailbox::Mailbox;
+use crate::crew::Crew;
+pub use crate::crew::{DriverChoice, Placement, Report};
 use crate::program::Unit;
 use crate::session::{Adopt, Attentions, Lun};
 use crate::shared::{
     Event, LogicalUnit, Message, Options, Page, SessionRecord, Shared, Tables, lock,
 };
-use crate::submitter::Submitter;
 use crate::volume::{self, OpenError, Spec, Volume};
 use fairlead_proto::iscsi::parameters::Parameters;
 use fairlead_proto::scsi::sense::Sense;
@@ -21,31 +17,8 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Duration, Instant};
-
-/// Which driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DriverChoice {
-    /// io_uring where it is to be had, threads otherwise.
-    Auto,
-    /// io_uring or nothing.
-    Uring,
-    /// Threads.
-    Threads,
-}
-
-/// How sessions find their submitter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Placement {
-    /// The one with the fewest sessions.
-    Shared,
-    /// The one of the first unit's backing device.
-    PerDevice,
-    /// One for each context: the one of the first unit's context.
-    PerContext,
-}
+use std::time::Duration;
 
 /// What the data plane refuses to do.
 #[derive(Debug, thiserror::Error)]
@@ -65,19 +38,6 @@ pub enum EngineError {
     /// Stop was called.
     #[error("the data plane is stopping")]
     Stopping,
-}
-
-/// What runs.
-#[derive(Debug, Clone)]
-pub struct Report {
-    /// `io_uring` or `threads`.
-    pub driver: &'static str,
-    /// Why it is not the preferred one, where it is not.
-    pub driver_reason: Option<String>,
-    /// Threads of the pool.
-    pub submitters: usize,
-    /// SINGLE_ISSUER and DEFER_TASKRUN are in use.
-    pub defer_taskrun: bool,
 }
 
 /// One unit of a session, as the control plane names it.
@@ -115,15 +75,12 @@ pub struct Login {
 /// The running data plane.
 #[derive(Debug)]
 pub struct Engine {
+    crew: Crew,
     shared: Arc<Shared>,
-    tables: Tables,
-    placement: Placement,
-    report: Report,
     volumes: Mutex<HashMap<u32, Arc<Volume>>>,
     units: Mutex<HashMap<u32, Arc<LogicalUnit>>>,
     next: AtomicU64,
     stopping: AtomicBool,
-    finished: Mutex<Option<Receiver<io::Result<()>>>>,
 }
 
 impl Engine {
@@ -138,61 +95,20 @@ impl Engine {
         tables: Tables,
         options: Options,
     ) -> Result<Self, EngineError> {
-        let submitters = submitters.max(1);
-        let ends = (0..submitters).map(|_| Mailbox::new()).collect::<io::Result<Vec<_>>>()?;
-        let (mailboxes, receivers): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
-        let pool_bytes = options.memory_limit_bytes / submitters;
-        let shared = Arc::new(Shared::new(options, mailboxes)?);
-        let mut report =
-            Report { driver: "", driver_reason: None, submitters, defer_taskrun: false };
-        let (started, starts) = channel();
-        let (done, finished) = channel();
-        for (index, messages) in receivers.into_iter().enumerate() {
-            let (shared, tables) = (Arc::clone(&shared), tables.clone());
-            let (started, done) = (started.clone(), done.clone());
-            let thread = std::thread::Builder::new().name(format!("submitter{index}"));
-            thread.spawn(move || {
-                // The ring is made, enabled and used by this thread alone.
-                let made = make_driver(choice, &shared, index)
-                    .and_then(|made| Ok((made, Pool::new(pool_bytes)?)));
-                let (made, pool) = match made {
-                    Ok(made) => made,
-                    Err(error) => {
-                        let _ = started.send(Err(error));
-                        return;
-                    }
-                };
-                let _ = started.send(Ok((made.name, made.reason, made.defer_taskrun)));
-                drop(started);
-                let mut submitter =
-                    Submitter::new(index, shared, tables, messages, made.driver, pool);
-                let result = submitter.run();
-                let _ = done.send(result);
-            })?;
-        }
-        drop(started);
-        for start in starts {
-            let (driver, reason, defer_taskrun) = start?;
-            report.driver = driver;
-            report.driver_reason = reason;
-            report.defer_taskrun = defer_taskrun;
-        }
+        let crew = Crew::start(choice, submitters, placement, tables, options)?;
         Ok(Self {
-            shared,
-            tables,
-            placement,
-            report,
+            shared: Arc::clone(crew.shared()),
+            crew,
             volumes: Mutex::default(),
             units: Mutex::default(),
             next: AtomicU64::new(1),
             stopping: AtomicBool::new(false),
-            finished: Mutex::new(Some(finished)),
         })
     }
 
     /// What runs.
     pub fn report(&self) -> &Report {
-        &self.report
+        self.crew.report()
     }
 
     /// Readable when [`Self::take_events`] has something.
@@ -283,7 +199,7 @@ impl Engine {
         let volume =
             volumes.get(&volume).ok_or(EngineError::Unknown("volume", u64::from(volume)))?;
         let id = self.small_number();
-        let unit = unit_of(volume, &self.tables, &pages);
+        let unit = unit_of(volume, self.crew.tables(), &pages);
         let volume = Arc::clone(volume);
         let pages = RwLock::new(pages);
         let unit = Arc::new(LogicalUnit { id, volume, unit, pages });
@@ -340,7 +256,13 @@ impl Engine {
                 attentions: Attentions::NEW_NEXUS,
             });
         }
-        let submitter = self.place(&luns);
+        let submitter = match self.crew.place(&luns) {
+            Ok(submitter) => submitter,
+            Err(error) => {
+                self.forget(&luns);
+                return Err(error.into());
+            }
+        };
         let record = Arc::new(SessionRecord {
             id,
             initiator_name: login.initiator_name,
@@ -356,37 +278,30 @@ impl Engine {
             in_flight: Default::default(),
         });
         lock(&self.shared.sessions).insert(id, Arc::clone(&record));
-        let adopt = Box::new(Adopt {
+        let adopt_message = Message::Adopt(Box::new(Adopt {
             socket,
             parameters: login.parameters,
             record,
             luns,
             report_luns: Arc::from(login.report_luns),
             unread: login.unread,
-        });
-        if self.shared.post(submitter, Message::Adopt(adopt)) {
-            Ok(id)
-        } else {
-            lock(&self.shared.sessions).remove(&id);
-            Err(EngineError::Stopping)
+        }));
+        match self.shared.mailboxes.get(submitter).map(|mailbox| mailbox.post(adopt_message)) {
+            Some(Ok(())) => Ok(id),
+            Some(Err(Message::Adopt(adopt))) => {
+                lock(&self.shared.sessions).remove(&id);
+                self.forget(&adopt.luns);
+                Err(EngineError::Stopping)
+            }
+            _ => Err(EngineError::Stopping),
         }
     }
 
-    fn place(&self, luns: &[Lun]) -> usize {
-        let submitters = self.report.submitters;
-        match (self.placement, luns.first()) {
-            (Placement::PerDevice, Some(lun)) => lun.unit.volume.device as usize % submitters,
-            (Placement::PerContext, Some(lun)) => lun.context.index as usize % submitters,
-            _ => {
-                let mut counts = vec![0_usize; submitters];
-                for record in lock(&self.shared.sessions).values() {
-                    if let Some(count) = counts.get_mut(record.submitter) {
-                        *count += 1;
-                    }
-                }
-                let least = (0..submitters).min_by_key(|place| counts.get(*place).copied());
-                least.unwrap_or(0)
-            }
+    /// Gives back the contexts of a session that never began.
+    fn forget(&self, luns: &[Lun]) {
+        for lun in luns {
+            let _ = lock(&self.shared.directory).detach(lun.context);
+            self.shared.context_drained(lun.context);
         }
     }
 
@@ -428,47 +343,7 @@ impl Engine {
     /// still has requests; its submitter is left behind.
     pub fn stop(&self, patience: Duration) -> bool {
         self.stopping.store(true, Ordering::SeqCst);
-        let Some(finished) = lock(&self.finished).take() else { return true };
-        for submitter in 0..self.report.submitters {
-            self.shared.post(submitter, Message::Stop);
-        }
-        let deadline = Instant::now() + patience;
-        (0..self.report.submitters).all(|_| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            finished.recv_timeout(left).is_ok()
-        })
-    }
-}
-
-struct Made {
-    driver: Box<dyn Driver>,
-    name: &'static str,
-    reason: Option<String>,
-    defer_taskrun: bool,
-}
-
-fn make_driver(choice: DriverChoice, shared: &Shared, index: usize) -> io::Result<Made> {
-    let mailbox = shared.mailboxes.get(index).ok_or_else(|| io::Error::other("no mailbox"))?;
-    let wake = mailbox.descriptor();
-    let threads = |reason: Option<String>| {
-        let driver = Box::new(Threads::new(wake, &format!("submitter{index}"))?);
-        Ok(Made { driver, name: "threads", reason, defer_taskrun: false })
-    };
-    if choice == DriverChoice::Threads {
-        return threads(None);
-    }
-    let ring = Uring::new(wake, &format!("submitter{index}")).and_then(|(ring, features)| {
-        ring.enable()?;
-        Ok((ring, features))
-    });
-    match ring {
-        Ok((ring, features)) => {
-            let driver = Box::new(ring);
-            let defer_taskrun = features.defer_taskrun;
-            Ok(Made { driver, name: "io_uring", reason: None, defer_taskrun })
-        }
-        Err(error) if choice == DriverChoice::Auto => threads(Some(error.to_string())),
-        Err(error) => Err(error),
+        self.crew.stop(patience)
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod buffer;
 pub mod clock;
+pub mod crew;
 pub mod driver;
 pub mod engine;
 pub mod mailbox;

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 
 /// An eventfd.
 #[derive(Debug)]
@@ -49,6 +49,7 @@ impl Wakeup {
 #[derive(Debug)]
 pub struct Mailbox<T> {
     sender: Sender<T>,
+    attended: AtomicBool,
     signalled: AtomicBool,
     wakeup: Wakeup,
 }
@@ -60,16 +61,29 @@ impl<T> Mailbox<T> {
     /// No descriptor can be had.
     pub fn new() -> io::Result<(Self, Receiver<T>)> {
         let (sender, receiver) = channel();
-        Ok((Self { sender, signalled: AtomicBool::new(false), wakeup: Wakeup::new()? }, receiver))
+        let wakeup = Wakeup::new()?;
+        let (attended, signalled) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok((Self { sender, attended, signalled, wakeup }, receiver))
     }
 
-    /// Leaves a message; false when the submitter has stopped.
-    pub fn post(&self, message: T) -> bool {
-        let taken = self.sender.send(message).is_ok();
+    /// From now on somebody reads it.
+    pub fn set_attended(&self) {
+        self.attended.store(true, Ordering::SeqCst);
+    }
+
+    /// Leaves a message.
+    ///
+    /// # Errors
+    /// The message: the submitter has not started, or has stopped.
+    pub fn post(&self, message: T) -> Result<(), T> {
+        if !self.attended.load(Ordering::SeqCst) {
+            return Err(message);
+        }
+        self.sender.send(message).map_err(|SendError(message)| message)?;
         if !self.signalled.swap(true, Ordering::SeqCst) {
             self.wakeup.signal();
         }
-        taken
+        Ok(())
     }
 
     /// The submitter is about to look.
@@ -92,8 +106,10 @@ mod tests {
     #[test]
     fn no_message_is_forgotten_when_posting_races_with_looking() {
         let (mailbox, messages) = Mailbox::new().expect("a descriptor");
+        assert_eq!(mailbox.post(7), Err(7), "nobody reads it yet");
+        mailbox.set_attended();
         std::thread::scope(|scope| {
-            scope.spawn(|| (0..50_000).for_each(|number| assert!(mailbox.post(number))));
+            scope.spawn(|| (0..50_000).for_each(|number| mailbox.post(number).expect("attended")));
             let mut seen = 0;
             while seen < 50_000 {
                 let fd = mailbox.descriptor();

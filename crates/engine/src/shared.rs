@@ -297,9 +297,9 @@ impl Shared {
         })
     }
 
-    /// Leaves a message for a submitter.
+    /// Leaves a message for a submitter; false: it does not run.
     pub fn post(&self, submitter: usize, message: Message) -> bool {
-        self.mailboxes.get(submitter).is_some_and(|mailbox| mailbox.post(message))
+        self.mailboxes.get(submitter).is_some_and(|mailbox| mailbox.post(message).is_ok())
     }
 
     /// A session of this context has ended and its I/O is over.

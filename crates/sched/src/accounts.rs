@@ -2,6 +2,7 @@
 //! by anybody, so that counting costs neither a lock nor an atomic read-modify-write.
 
 use crate::histogram::{Histogram, Reading};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What a command did to the medium.
@@ -89,13 +90,14 @@ impl Shard {
 /// A context's accounts.
 #[derive(Debug)]
 pub struct Accounts {
-    shards: Box<[Shard]>,
+    // Made when its submitter first needs it: most contexts are on one.
+    shards: Box<[OnceLock<Box<Shard>>]>,
 }
 
 impl Accounts {
     /// Accounts for this many submitters.
     pub fn new(submitters: usize) -> Self {
-        Self { shards: (0..submitters).map(|_| Shard::default()).collect() }
+        Self { shards: (0..submitters).map(|_| OnceLock::new()).collect() }
     }
 
     /// A submitter's shard.
@@ -103,17 +105,22 @@ impl Accounts {
     /// # Panics
     /// There are as many shards as submitters; another index is a fault of the caller.
     pub fn shard(&self, submitter: usize) -> &Shard {
-        self.shards.get(submitter).expect("a shard for each submitter")
+        let shard = self.shards.get(submitter).expect("a shard for each submitter");
+        shard.get_or_init(Box::default)
     }
 
     /// The sum of a counter over all submitters.
     pub fn total(&self, counter: impl Fn(&Shard) -> &Counter) -> u64 {
-        self.shards.iter().fold(0, |sum, shard| sum.wrapping_add(counter(shard).get()))
+        self.made().fold(0, |sum, shard| sum.wrapping_add(counter(shard).get()))
     }
 
     /// A histogram over all submitters.
     pub fn reading(&self, histogram: impl Fn(&Shard) -> &Histogram) -> Reading {
-        Reading::of(self.shards.iter().map(histogram))
+        Reading::of(self.made().map(histogram))
+    }
+
+    fn made(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().filter_map(|shard| shard.get()).map(|shard| &**shard)
     }
 }
 

@@ -115,7 +115,9 @@ class Target:
         targets = config.effective_targets()
         check_exposure(config.portals, targets, allow_anyone=self._allow_anyone)
         secrets = read_secrets(config.chap_accounts)
-        grouping = load_grouping(config.grouping)
+        # A pool for each device is what SCST fell back to: one context for all clients of the pool.
+        is_pooled = config.engine.pool == "per_device"
+        grouping = load_grouping("none" if is_pooled else config.grouping)
         plane = await asyncio.to_thread(self._open_plane, _engine_options(config))
         sessions = SessionTable(
             plane,
