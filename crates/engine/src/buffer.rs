@@ -55,6 +55,8 @@ pub struct Pool {
     fresh: usize,
     free: [Vec<usize>; CLASSES],
     free_bytes: usize,
+    /// Something was given back since neighbours were last joined.
+    can_join: bool,
 }
 
 fn class_of(bytes: usize) -> Option<usize> {
@@ -85,7 +87,7 @@ impl Pool {
         }
         let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::other("mmap gave null"))?;
         let free = [const { Vec::new() }; CLASSES];
-        Ok(Self { base, limit_bytes, fresh: 0, free, free_bytes: limit_bytes })
+        Ok(Self { base, limit_bytes, fresh: 0, free, free_bytes: limit_bytes, can_join: false })
     }
 
     /// Bytes that nobody holds.
@@ -100,8 +102,9 @@ impl Pool {
 
     /// A buffer of at least `bytes` for somebody who holds `held_bytes` already.
     ///
-    /// Whoever holds buffers gets more only while as much is left for the others: of N greedy
-    /// holders none gets beyond 1/(N+1) of the pool, and a newcomer finds as much.
+    /// Whoever holds buffers gets more only while as much is left for the others. Of N holders that
+    /// all take what they can and give back in turn, none stays beyond 1/(N+1) of the pool; holders
+    /// that never give back are found by their sessions' lack of progress.
     pub fn take(&mut self, bytes: usize, held_bytes: u64) -> Option<Buffer> {
         let class = class_of(bytes)?;
         let size = SMALLEST << class;
@@ -110,6 +113,9 @@ impl Pool {
             return None;
         }
         let place = self.carve(class).or_else(|| {
+            if !std::mem::replace(&mut self.can_join, false) || self.free_bytes < size {
+                return None;
+            }
             self.merge();
             self.carve(class)
         })?;
@@ -122,6 +128,7 @@ impl Pool {
     pub fn give_back(&mut self, buffer: Buffer) {
         let place = buffer.start.as_ptr() as usize - self.base.as_ptr() as usize;
         self.free_bytes += buffer.capacity();
+        self.can_join = true;
         if let Some(free) = self.free.get_mut(usize::from(buffer.class)) {
             free.push(place);
         }

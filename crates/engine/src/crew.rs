@@ -177,7 +177,14 @@ impl Crew {
                 }
             };
             let mut submitter = Submitter::new(index, shared, tables, messages, driver, pool);
-            let _ = done.send(submitter.run());
+            let result = submitter.run();
+            if let Err(error) = &result {
+                // Others wait for what it holds (flushes, locked ranges), and the kernel may still
+                // write to its memory: going on would be worse than a restart.
+                eprintln!("fairlead: submitter{index} cannot go on: {error}");
+                std::process::abort();
+            }
+            let _ = done.send(result);
         })?;
         match start.recv().map_err(io::Error::other)? {
             Ok(made) => {

@@ -137,8 +137,8 @@ pub struct Job {
     pub holds_range: bool,
     /// Answers still to come before its range is quiet.
     pub quiesce_left: u32,
-    /// The abort that waits for it.
-    pub abort_group: Option<u64>,
+    /// The aborts that wait for it: an initiator that is not answered escalates.
+    pub abort_groups: Vec<u64>,
     /// Distinguishes late answers from Python.
     pub upcall: u64,
 }
@@ -165,7 +165,7 @@ impl Job {
             range: None,
             holds_range: false,
             quiesce_left: 0,
-            abort_group: None,
+            abort_groups: Vec::new(),
             upcall: 0,
         }
     }
@@ -276,6 +276,8 @@ pub struct Session {
     pub ending: Option<String>,
     /// The last sign of life.
     pub heard: Nanos,
+    /// When data last moved for one of its tasks, or the first of them came.
+    pub progress: Nanos,
     /// When it was asked for one.
     pub asked: Option<Nanos>,
     /// After the batch in flight the connection closes.
@@ -301,6 +303,7 @@ impl Session {
             dirty: false,
             ending: None,
             heard: now,
+            progress: now,
             asked: None,
             closes: false,
             live: 0,

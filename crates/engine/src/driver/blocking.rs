@@ -1,8 +1,9 @@
 //! A bounded pool of threads for file requests that may block.
 //!
 //! Requests wait in lanes, one for each descriptor and class. A lane has a limit of threads of its
-//! own, so that a file which does not answer keeps few of them: buffered writes to one file exclude
-//! each other in the kernel anyway and get one thread, which takes several at a time.
+//! own: buffered writes to one file exclude each other in the kernel anyway and get one, which takes
+//! several at a time. All lanes of a device together get half of the threads, so that a device which
+//! does not answer leaves the other half to the rest.
 
 use super::FileRequest;
 use crate::mailbox::Wakeup;
@@ -51,6 +52,7 @@ impl Class {
 struct Lane {
     fd: RawFd,
     class: Class,
+    device: u32,
     queue: VecDeque<(u64, FileRequest)>,
     working: usize,
 }
@@ -68,6 +70,12 @@ struct Work {
     /// The last to become idle is the first to be woken: its cache is the warmest.
     idle: Vec<Thread>,
     stopping: bool,
+}
+
+impl Work {
+    fn working_for(&self, device: u32) -> usize {
+        self.lanes.iter().filter(|lane| lane.device == device).map(|lane| lane.working).sum()
+    }
 }
 
 struct Inner {
@@ -126,7 +134,8 @@ impl Blocking {
                 Some(lane) => lane.queue.push_back((token, request)),
                 None => {
                     let queue = VecDeque::from([(token, request)]);
-                    work.lanes.push(Lane { fd: request.fd, class, queue, working: 0 });
+                    let (fd, device) = (request.fd, request.device);
+                    work.lanes.push(Lane { fd, class, device, queue, working: 0 });
                 }
             }
         }
@@ -192,8 +201,11 @@ impl Inner {
             let count = work.lanes.len();
             let start = work.next;
             let place = (0..count).map(|step| (start + step) % count);
-            let mut ready = place
-                .filter(|place| work.lanes.get(*place).is_some_and(Lane::has_work_for_one_more));
+            let mut ready = place.filter(|place| {
+                work.lanes.get(*place).is_some_and(|lane| {
+                    lane.has_work_for_one_more() && work.working_for(lane.device) < WORKERS / 2
+                })
+            });
             if let Some(place) = ready.next() {
                 work.next = place + 1;
                 work.idle.retain(|idle| idle.id() != me);
@@ -261,6 +273,7 @@ fn carry_out(request: &FileRequest) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::{Blocking, FileRequest};
+    use crate::driver::MayBlock;
     use crate::operation::Kind;
     use std::io::{Read, Seek, SeekFrom};
     use std::os::fd::AsRawFd;
@@ -299,7 +312,8 @@ mod tests {
                     offset_bytes: 0,
                     length_bytes: 16,
                     address: data.as_mut_ptr(),
-                    may_block: true,
+                    device: 0,
+                    blocking: MayBlock::Everything,
                 },
             );
         }
@@ -324,7 +338,8 @@ mod tests {
                 offset_bytes: 0,
                 length_bytes: 0,
                 address,
-                may_block: true,
+                device: 0,
+                blocking: MayBlock::Everything,
             };
             (0..3).for_each(|token| pool.submit(token, request));
             pool.start();
@@ -345,7 +360,8 @@ mod tests {
                 offset_bytes: 0,
                 length_bytes: 0,
                 address,
-                may_block: true,
+                device: 0,
+                blocking: MayBlock::Everything,
             },
         );
         pool.start();

@@ -57,6 +57,17 @@ pub enum Completion {
     Woken,
 }
 
+/// Which requests to a file may block the thread that makes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MayBlock {
+    /// None: direct I/O on a file that can say "not now".
+    Nothing,
+    /// Writes: the page cache of most file systems answers reads without blocking, and not writes.
+    Writes,
+    /// All: the file cannot say "not now" (FUSE, network file systems).
+    Everything,
+}
+
 /// A request to a file. The memory at `address` is the kernel's until the completion.
 #[derive(Debug, Clone, Copy)]
 pub struct FileRequest {
@@ -70,8 +81,10 @@ pub struct FileRequest {
     pub length_bytes: u64,
     /// Memory, for kinds that move bytes.
     pub address: *mut u8,
-    /// It may block the thread that does it (buffered files).
-    pub may_block: bool,
+    /// Which device, so that none takes more than half of the threads.
+    pub device: u32,
+    /// What of it may block the thread that does it.
+    pub blocking: MayBlock,
 }
 
 // SAFETY: the address is a number to everybody but the kernel; who made the request keeps the

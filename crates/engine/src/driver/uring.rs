@@ -1,7 +1,7 @@
 //! io_uring: sockets and files of one submitter on one ring.
 
 use super::blocking::Blocking;
-use super::{Completion, Driver, FileRequest, Received};
+use super::{Completion, Driver, FileRequest, MayBlock, Received};
 use crate::operation::Kind;
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd, FsyncFlags, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
@@ -140,6 +140,9 @@ fn completion(entry: &cqueue::Entry) -> Option<Completion> {
 fn build() -> io::Result<(IoUring, Features)> {
     let mut builder = IoUring::builder();
     builder.dontfork().setup_cqsize(ENTRIES * 4).setup_clamp().setup_submit_all();
+    // Completions that wait for the submitter to enter the kernel are told by a flag: without it a
+    // wait of no time, which every busy submitter asks for, would bring none.
+    builder.setup_taskrun_flag();
     let mut deferring = builder.clone();
     deferring.setup_r_disabled().setup_single_issuer().setup_defer_taskrun();
     match deferring.build(ENTRIES) {
@@ -276,9 +279,15 @@ impl Driver for Uring {
     }
 
     fn submit(&mut self, token: u64, request: FileRequest) {
-        // io_uring would hand each of these to a kernel thread of its own, one by one: on most
-        // file systems it cannot tell beforehand whether a buffered write will block.
-        if request.may_block && !matches!(request.kind, Kind::Read) {
+        // io_uring would hand each of these to a kernel thread of its own, one by one: flushes and
+        // deallocations always, and buffered writes because on most file systems it cannot tell
+        // beforehand whether one will block. What cannot say "not now" would block this thread.
+        let blocks = match request.blocking {
+            MayBlock::Nothing => !request.kind.moves_bytes(),
+            MayBlock::Writes => request.kind != Kind::Read,
+            MayBlock::Everything => true,
+        };
+        if blocks {
             return self.files.submit(token, request);
         }
         self.push(file_entry(&request).user_data(tag::FILE | token & !tag::MASK));

@@ -1,6 +1,8 @@
 //! COMPARE AND WRITE: both as one, under the volume's range lock. Spec: SBC-3.
 
-use super::{Expected, Input, Range, Step, Unit, check_condition, first_difference, good};
+use super::{
+    Expected, Input, PIECE_BYTES, Range, Step, Unit, check_condition, first_difference, good,
+};
 use crate::operation::{Kind, Operation};
 use fairlead_proto::scsi::sense::Sense;
 use fairlead_proto::scsi::table::Request;
@@ -28,10 +30,12 @@ impl CompareAndWrite {
         unit: &Unit,
         expected: Expected,
     ) -> Result<Self, Sense> {
-        if range.blocks > unit.max_compare_and_write_blocks {
+        let half_bytes = u32::try_from(unit.bytes(range.blocks)).unwrap_or(u32::MAX);
+        // All three parts are in one buffer: a command that needs more would wait for it for ever.
+        let fits = half_bytes <= PIECE_BYTES / 3;
+        if range.blocks > unit.max_compare_and_write_blocks || !fits {
             return Err(Sense::INVALID_FIELD_IN_CDB);
         }
-        let half_bytes = u32::try_from(unit.bytes(range.blocks)).unwrap_or(u32::MAX);
         // Neither more nor less may be sent, so that a CDB and its data never talk past each other.
         if u64::from(expected.out_bytes) != 2 * u64::from(half_bytes) {
             return Err(Sense::INVALID_FIELD_IN_CDB);

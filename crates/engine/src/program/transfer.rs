@@ -23,6 +23,7 @@ pub struct Transfer {
     start_bytes: u64,
     cdb_bytes: u64,
     total_bytes: u32,
+    block_bytes: u32,
     at: u32,
     stable: bool,
     flush_first: bool,
@@ -60,6 +61,7 @@ impl Transfer {
             start_bytes: unit.bytes(range.lba),
             cdb_bytes,
             total_bytes,
+            block_bytes: unit.block_bytes,
             at: 0,
             stable: request.fua || unit.write_through,
             flush_first: request.fua && direction == Direction::Read && unit.has_cache,
@@ -91,7 +93,8 @@ impl Transfer {
     }
 
     pub(super) fn buffer_bytes(&self) -> usize {
-        let piece = self.total_bytes.min(self.piece_max()) as usize;
+        let piece = self.total_bytes.min(self.piece_max()).next_multiple_of(self.block_bytes);
+        let piece = piece as usize;
         if self.direction == Direction::WriteAndVerify { 2 * piece } else { piece }
     }
 
@@ -147,7 +150,8 @@ impl Transfer {
                 if self.verifying && self.compares {
                     if let Some(offset) = first_difference(sent, read) {
                         let sense = Sense::MISCOMPARE.with_information(self.at + offset);
-                        return Step::Answer(check_condition(sense, u64::from(self.at)));
+                        let transferred = u64::from(self.piece_end());
+                        return Step::Answer(check_condition(sense, transferred));
                     }
                 }
                 self.verifying = false;

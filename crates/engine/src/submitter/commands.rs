@@ -13,6 +13,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// Waiting tasks that may find no buffer in one round; those behind them are not asked.
+const FAILURES_MAX: usize = 16;
+/// Parameter data that goes up to Python.
+const PARAMETER_BYTES_MAX: u32 = 64 * 1024;
+
 impl Submitter {
     /// A command's header is there: decide how to carry it out, and find a place for its data.
     pub(super) fn begin(&mut self, session: &mut Session, index: u32, slot: Slot) {
@@ -36,6 +41,9 @@ impl Submitter {
             accounted: (chosen.accounted, 0),
             ..Job::empty()
         };
+        if session.live == 0 {
+            session.progress = self.now;
+        }
         session.live += 1;
         session.record.in_flight.add(1);
         let wanted = match chosen.program {
@@ -47,11 +55,13 @@ impl Submitter {
                 let bytes = program.buffer_bytes();
                 let wanted = program.first_data_bytes();
                 job.program = Some(program);
-                if bytes == 0 || self.find_buffer(&mut job, bytes) {
+                let parameters = session.wire.parameters();
+                let unasked = parameters.immediate_data || !parameters.initial_r2t;
+                // Whoever waits is served first; only data that comes unasked cannot wait.
+                let in_turn = self.wants_buffer.is_empty() || wanted > 0 && unasked;
+                if bytes == 0 || in_turn && self.find_buffer(&mut job, bytes) {
                     wanted
                 } else {
-                    let parameters = session.wire.parameters();
-                    let unasked = parameters.immediate_data || !parameters.initial_r2t;
                     if wanted > 0 && unasked {
                         // Data may come unasked, and there is no place for it.
                         job.refused = Some(answer(status::TASK_SET_FULL));
@@ -98,6 +108,8 @@ impl Submitter {
         if job.buffer.is_none() && program.buffer_bytes() > 0 {
             job.place = Place::WantsBuffer;
             self.wants_buffer.push_back(token(index, slot));
+            // There may be room by now: who comes to wait is asked once without anything freed.
+            self.buffers_freed = true;
             return;
         }
         let _ = received;
@@ -106,8 +118,12 @@ impl Submitter {
 
     /// Gives buffers that have become free to those who wait, in order.
     pub(super) fn serve_buffers(&mut self) {
+        if !std::mem::replace(&mut self.buffers_freed, false) {
+            return;
+        }
+        let mut failed = Vec::new();
         for _ in 0..self.wants_buffer.len() {
-            let Some(token) = self.wants_buffer.pop_front() else { return };
+            let Some(token) = self.wants_buffer.pop_front() else { break };
             let (index, slot) = super::parts(token);
             let served = self.with_session(index, |this, session| {
                 let job = session.job(slot);
@@ -132,9 +148,14 @@ impl Submitter {
                 true
             });
             if served == Some(false) {
-                self.wants_buffer.push_back(token);
+                failed.push(token);
+                if failed.len() == FAILURES_MAX {
+                    break;
+                }
             }
         }
+        // They keep their places.
+        failed.into_iter().rev().for_each(|token| self.wants_buffer.push_front(token));
     }
 
     /// Lets the program take its next step.
@@ -210,7 +231,7 @@ impl Submitter {
             return self.finish(session, index, slot, answer(status::BUSY));
         }
         let id = self.number();
-        self.upcalls.insert(id, token(index, slot));
+        self.upcalls.insert(id, Some(token(index, slot)));
         let cdb = session.wire.task(slot).cdb;
         let job = session.job(slot);
         job.place = Place::Upcall;
@@ -242,8 +263,9 @@ impl Submitter {
             });
             return;
         }
-        let Some(token) = self.upcalls.remove(&id) else { return };
+        let Some(owner) = self.upcalls.remove(&id) else { return };
         self.shared.upcalls.fetch_sub(1, Ordering::Relaxed);
+        let Some(token) = owner else { return };
         let (index, slot) = super::parts(token);
         self.with_session(index, |this, session| {
             let task = session.wire.task(slot);
@@ -278,10 +300,11 @@ impl Submitter {
         });
     }
 
-    /// Forgets an upcall whose task was aborted.
+    /// Forgets whose an upcall was: its task was aborted. It counts until Python has answered,
+    /// because until then its event may wait to be read.
     pub(super) fn drop_upcall(&mut self, id: u64) {
-        if self.upcalls.remove(&id).is_some() {
-            self.shared.upcalls.fetch_sub(1, Ordering::Relaxed);
+        if let Some(owner) = self.upcalls.get_mut(&id) {
+            *owner = None;
         }
     }
 }
@@ -365,7 +388,11 @@ fn choose(
         }
         (Execution::Upcall, Some(_)) => {
             let bytes = u32::try_from(request.length).unwrap_or(u32::MAX).min(expected.out_bytes);
-            Ok(Program::Simple(Simple::Upcall(bytes.min(crate::program::PIECE_BYTES))))
+            if bytes > PARAMETER_BYTES_MAX {
+                Err(Sense::PARAMETER_LIST_LENGTH)
+            } else {
+                Ok(Program::Simple(Simple::Upcall(bytes)))
+            }
         }
         (Execution::StartStopUnit, Some(_)) => Ok(Program::Simple(match task.cdb[4] & 0x01 {
             0 => Simple::flush(),

@@ -164,29 +164,49 @@ impl Submitter {
             let flushes = job.operation.is_some_and(|operation| operation.kind == Kind::Flush);
             flushes.then(|| Self::volume_of(session, slot)).flatten()
         });
-        if let Some(volume) = flushed.flatten() {
-            self.flush_finished(&volume, token, result);
-        }
+        let result = match flushed.flatten() {
+            Some(volume) => self.flush_finished(&volume, token, result),
+            None => result,
+        };
         self.completed(token, result);
     }
 
-    /// Tells all flush commands that this flush has covered, and lets the next begin.
-    fn flush_finished(&mut self, volume: &Volume, own: Token, result: i32) {
+    /// Tells all flush commands that this flush has covered, and lets the next begin. Returns what
+    /// the flush has come to.
+    fn flush_finished(&mut self, volume: &Volume, own: Token, result: i32) -> i32 {
         if result < 0 {
-            let errno = std::io::Error::from_raw_os_error(-result);
-            let reason = format!("flush failed: {errno}");
-            if volume.set_fault(reason.clone()) {
-                self.shared.events.tell(Event::VolumeFault { volume: volume.id, reason });
-            }
+            self.set_fault(volume, Kind::Flush, -result);
         }
-        let flushed = volume.flushes.finished();
+        // The kernel reports lost data once: a flush that succeeds after another has failed proves
+        // nothing about what was written before.
+        let refused = volume.refuses_writes();
+        let result = if refused && result >= 0 { -REFUSES_WRITES } else { result };
         // A token names a request of one submitter only; another's may be the same number.
         let own = Waiter { submitter: self.index, token: own };
-        for rider in flushed.riders.iter().filter(|rider| **rider != own) {
-            self.shared.post(rider.submitter, Message::Completed { token: rider.token, result });
+        let mut flushed = volume.flushes.finished();
+        loop {
+            for rider in flushed.riders.iter().filter(|rider| **rider != own) {
+                let message = Message::Completed { token: rider.token, result };
+                self.shared.post(rider.submitter, message);
+            }
+            match flushed.next {
+                None => return result,
+                Some(next) if !refused => {
+                    self.shared.post(next.submitter, Message::RunFlush(next.token));
+                    return result;
+                }
+                Some(_) => flushed = volume.flushes.finished(),
+            }
         }
-        if let Some(next) = flushed.next {
-            self.shared.post(next.submitter, Message::RunFlush(next.token));
+    }
+
+    /// What was answered may be lost: nothing is taken for stable until an operator has looked.
+    fn set_fault(&self, volume: &Volume, kind: Kind, errno: i32) {
+        let errno = std::io::Error::from_raw_os_error(errno);
+        let what = if kind == Kind::Flush { "flush" } else { "write to stable storage" };
+        let reason = format!("{what} failed: {errno}");
+        if volume.set_fault(reason.clone()) {
+            self.shared.events.tell(Event::VolumeFault { volume: volume.id, reason });
         }
     }
 
@@ -220,7 +240,12 @@ impl Submitter {
             job.operation = None;
             this.leave_device(&volume, context, &operation);
             this.arena.completed(context, service_ns);
-            this.check_quiet(Some(session), index);
+            if operation.kind.writes() {
+                this.check_quiet(Some(session), index);
+            }
+            if operation.kind == Kind::WriteStable && may_hide_lost_data(&volume, result) {
+                this.set_fault(&volume, operation.kind, -result);
+            }
             let job = session.job(slot);
             if job.dead {
                 return this.reap(session, index, slot);
@@ -239,6 +264,13 @@ impl Submitter {
             this.feed(session, index, &[]);
         });
     }
+}
+
+/// A synchronous write through the page cache also reports, once, that the write-back of other data
+/// failed; whoever asks next is told that all is well.
+fn may_hide_lost_data(volume: &Volume, result: i32) -> bool {
+    let harmless = [-libc::EINVAL, -libc::EBADF, -libc::EROFS, -REFUSES_WRITES];
+    result < 0 && volume.may_block() && !harmless.contains(&result)
 }
 
 /// What is left of a request after `result`.
@@ -274,7 +306,8 @@ fn file_request(volume: &Volume, job: &Job, operation: &Operation) -> Option<Fil
         offset_bytes: operation.offset_bytes,
         length_bytes: operation.length_bytes,
         address,
-        may_block: volume.may_block(),
+        device: volume.device,
+        blocking: volume.blocking,
     })
 }
 

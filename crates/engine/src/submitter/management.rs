@@ -47,7 +47,7 @@ pub(super) struct AbortGroup {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Then {
+pub(super) enum Then {
     /// Answer this session's request.
     Answer { session: u64, tag: u32, ends_target: bool },
     /// Tell the submitter that asked.
@@ -127,9 +127,9 @@ impl Submitter {
         match function {
             function::ABORT_TASK => {
                 let found = session.wire.find(referenced_task_tag);
-                let slot = found.filter(|slot| {
-                    !matches!(session.wire.task(*slot).state, State::Answered | State::Dead)
-                });
+                let slot = found
+                    .filter(|slot| session.wire.task(*slot).state != State::Answered)
+                    .or_else(|| session.find_dead(referenced_task_tag));
                 match slot {
                     Some(slot) => self.abort(session, index, slot, Some(group)),
                     None if found.is_none() && session.wire.skip(ref_cmd_sn) => {}
@@ -197,9 +197,10 @@ impl Submitter {
         for index in 0..self.sessions.len() as u32 {
             self.with_session(index, |this, session| {
                 let lun = session.luns.iter().position(|lun| lun.unit.id == unit);
-                if session.record.id == except || session.ending.is_some() || lun.is_none() {
+                if session.record.id == except || lun.is_none() {
                     return;
                 }
+                // A session that is ending may still have writes with the kernel.
                 this.abort_unit_of(session, index, lun, group);
                 if let Some(lun) = lun.and_then(|lun| session.luns.get_mut(lun)) {
                     lun.attentions.raise(attention);
@@ -237,8 +238,8 @@ impl Submitter {
         if job.place == Place::Empty {
             return;
         }
-        if let Some(number) = group.filter(|_| job.abort_group.is_none()) {
-            job.abort_group = Some(number);
+        if let Some(number) = group.filter(|number| !job.abort_groups.contains(number)) {
+            job.abort_groups.push(number);
             if let Some(group) = self.aborts.get_mut(&number) {
                 group.left += 1;
             }
@@ -253,6 +254,8 @@ impl Submitter {
                     session.job(slot).place = Place::Collecting;
                 }
                 Place::Upcall => self.drop_upcall(upcall),
+                Place::WantsBuffer => self.wants_buffer.retain(|t| *t != token(index, slot)),
+                Place::WantsRange => self.wants_range.retain(|t| *t != token(index, slot)),
                 _ => {}
             }
         }
@@ -286,7 +289,19 @@ impl Submitter {
         self.aborts.remove(&number).map(|group| group.then)
     }
 
+    /// Does what an abort's end calls for; not now, because the session that it is about may be
+    /// lent.
     fn conclude(&mut self, then: Then) {
+        self.concluded.push(then);
+    }
+
+    pub(super) fn conclude_aborts(&mut self) {
+        while let Some(then) = self.concluded.pop() {
+            self.conclude_now(then);
+        }
+    }
+
+    fn conclude_now(&mut self, then: Then) {
         match then {
             Then::Tell { submitter, group } => {
                 self.shared.post(submitter, Message::Aborted(group));
@@ -318,6 +333,14 @@ impl Submitter {
 }
 
 impl Session {
+    /// An aborted task that the kernel still holds.
+    fn find_dead(&self, initiator_task_tag: u32) -> Option<Slot> {
+        (0..).zip(&self.jobs).find_map(|(slot, job)| {
+            let tag = self.wire.task(slot).initiator_task_tag;
+            (job.dead && tag == initiator_task_tag).then_some(slot)
+        })
+    }
+
     fn is_answered(&self, slot: Slot) -> bool {
         self.wire.task(slot).state == State::Answered
     }

@@ -21,7 +21,7 @@ use fairlead_sched::Nanos;
 use fairlead_sched::arena::Arena;
 use fairlead_sched::scheduler::Scheduler;
 use io::DeviceQueue;
-use management::AbortGroup;
+use management::{AbortGroup, Then};
 use range::Quiet;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -30,6 +30,11 @@ use std::time::Duration;
 
 /// How often timers are looked at.
 const TICK: Nanos = clock::SECOND / 4;
+
+/// How often a submitter that stops looks whether the others have.
+const STOPPING_TICK: Nanos = clock::SECOND / 200;
+/// Times that completions may set off further requests before the wire has its turn.
+const SETTLE_ROUNDS: usize = 16;
 
 /// Names a task towards drivers and schedulers: session and slot.
 type Token = u64;
@@ -60,12 +65,15 @@ pub struct Submitter {
     dirty: Vec<u32>,
     wants_buffer: VecDeque<Token>,
     wants_range: Vec<Token>,
+    buffers_freed: bool,
     quiet: Vec<Quiet>,
     done: VecDeque<(Token, i32)>,
     #[allow(clippy::vec_box, reason = "the kernel has the address of a batch while it is sent")]
     batches: Vec<Box<Batch>>,
     aborts: HashMap<u64, AbortGroup>,
-    upcalls: HashMap<u64, Token>,
+    concluded: Vec<Then>,
+    /// `None`: the task was aborted, and Python has not answered yet.
+    upcalls: HashMap<u64, Option<Token>>,
     texts: HashMap<u64, (u32, u32)>,
     numbers: u64,
     now: Nanos,
@@ -103,6 +111,8 @@ impl Submitter {
             done: VecDeque::new(),
             batches: Vec::new(),
             aborts: HashMap::new(),
+            concluded: Vec::new(),
+            buffers_freed: false,
             upcalls: HashMap::new(),
             texts: HashMap::new(),
             numbers: 0,
@@ -118,9 +128,13 @@ impl Submitter {
     /// The driver is broken.
     pub fn run(&mut self) -> std::io::Result<()> {
         let mut completions = Vec::with_capacity(1024);
-        while !(self.stopping && self.by_id.is_empty()) {
-            let patience =
-                if self.has_work() { 0 } else { self.next_tick.saturating_sub(self.now) };
+        while !(self.stopping && self.is_last_session_over()) {
+            let until_tick = self.next_tick.saturating_sub(self.now);
+            let patience = match (self.has_work(), self.stopping) {
+                (true, _) => 0,
+                (false, true) => until_tick.min(STOPPING_TICK),
+                (false, false) => until_tick,
+            };
             self.driver.wait(Duration::from_nanos(patience), &mut completions)?;
             self.now = clock::now();
             for completion in completions.drain(..) {
@@ -136,8 +150,16 @@ impl Submitter {
         Ok(())
     }
 
+    /// No session is left anywhere: until then another submitter may want an answer from here.
+    fn is_last_session_over(&self) -> bool {
+        self.by_id.is_empty() && lock(&self.shared.sessions).is_empty()
+    }
+
     fn has_work(&self) -> bool {
-        !self.done.is_empty() || !self.due_devices.is_empty() || !self.dirty.is_empty()
+        !self.done.is_empty()
+            || !self.concluded.is_empty()
+            || !self.due_devices.is_empty()
+            || !self.dirty.is_empty()
     }
 
     fn handle(&mut self, completion: Completion) {
@@ -163,11 +185,15 @@ impl Submitter {
 
     /// Follows everything that handling has set off, until only the kernel can go on.
     fn settle(&mut self) {
-        loop {
+        // Bounded: a volume that answers at once would otherwise keep the wire waiting for as long
+        // as a large command lasts.
+        for _ in 0..SETTLE_ROUNDS {
             self.dispatch();
-            while let Some((token, result)) = self.done.pop_front() {
+            for _ in 0..self.done.len() {
+                let Some((token, result)) = self.done.pop_front() else { break };
                 self.completed(token, result);
             }
+            self.conclude_aborts();
             self.serve_buffers();
             if self.done.is_empty() && self.due_devices.is_empty() {
                 break;

@@ -16,6 +16,8 @@ use std::sync::atomic::Ordering;
 const IN_PLACE_BYTES: u32 = 16 * 1024;
 /// Between two data segments received in place: a header, and not much of the next data.
 const HEADER_RECEIVE_BYTES: u32 = 512;
+/// Ping and text data in one message: it is outside the pool of buffers.
+const OWN_BYTES_MAX: usize = 32 * 1024;
 /// Small receives in a row after which the stream of shared buffers is resumed.
 const SMALL_RECEIVES: u32 = 8;
 
@@ -89,6 +91,7 @@ impl Submitter {
                 return;
             };
             session.heard = this.now;
+            session.progress = this.now;
             session.job(slot).receiving = false;
             match result {
                 0 => this.end(session, index, "the initiator closed the connection"),
@@ -118,6 +121,7 @@ impl Submitter {
             match event {
                 Wire::Command(slot) => self.begin(session, index, slot),
                 Wire::Data { slot, offset_bytes, bytes } => {
+                    session.progress = self.now;
                     let job = session.job(slot);
                     let from = offset_bytes.saturating_sub(job.buffer_start()) as usize;
                     let room = job.buffer.as_mut().map(|buffer| buffer.bytes_mut());
@@ -195,7 +199,8 @@ impl Submitter {
             return;
         }
         let mut batch = self.batches.pop().unwrap_or_else(Batch::new);
-        while batch.frames.len() < BATCH_FRAMES {
+        let mut own_bytes = 0;
+        while batch.frames.len() < BATCH_FRAMES && own_bytes < OWN_BYTES_MAX {
             let jobs = &session.jobs;
             let lend = |slot: Slot, offset: u32, length: u32| data_of(jobs, slot, offset, length);
             let Some(frame) = session.wire.next_frame(lend) else { break };
@@ -203,6 +208,7 @@ impl Submitter {
             if let Payload::Task { slot, .. } = frame.payload {
                 session.job(slot).frames_out += 1;
             }
+            own_bytes += frame.own_payload().len();
             batch.frames.push(frame);
         }
         if batch.frames.is_empty() {
@@ -227,6 +233,7 @@ impl Submitter {
     pub(super) fn sent(&mut self, index: u32, result: i32) {
         self.with_session(index, |this, session| {
             let Some(mut batch) = session.batch.take() else { return };
+            session.progress = this.now;
             batch.sent = result.max(0) as usize;
             if result > 0 && batch.sent < batch.bytes && session.ending.is_none() {
                 batch.aim();
@@ -244,7 +251,7 @@ impl Submitter {
                 this.frame_sent(session, index, &frame);
             }
             this.batches.push(batch);
-            if session.closes {
+            if session.closes && session.wire.is_quiet() {
                 this.end(session, index, "logout");
             }
             this.feed(session, index, &[]);
@@ -287,7 +294,10 @@ impl Submitter {
             self.abort(session, index, slot, None);
         }
         self.detach_contexts(session);
+        let before = self.texts.len();
         self.texts.retain(|_, (owner, _)| *owner != index);
+        let forgotten = before - self.texts.len();
+        self.shared.upcalls.fetch_sub(forgotten, Ordering::Relaxed);
         // The socket's own requests end with it; the descriptor is closed when they have.
         // SAFETY: a valid descriptor and a plain integer.
         unsafe { libc::shutdown(session.socket.as_raw_fd(), libc::SHUT_RDWR) };
@@ -318,6 +328,7 @@ impl Submitter {
                 self.arena.hold(context, -(buffer.capacity() as i64));
             }
             self.pool.give_back(buffer);
+            self.buffers_freed = true;
         }
         session.live -= 1;
         session.record.in_flight.subtract(1);
@@ -330,12 +341,12 @@ impl Submitter {
         if !job.dead || job.is_pinned() {
             return;
         }
-        let group = job.abort_group;
+        let groups = std::mem::take(&mut job.abort_groups);
         if std::mem::replace(&mut job.holds_range, false) {
             self.release_range(session, slot, token(index, slot));
         }
         self.retire(session, slot);
-        if let Some(group) = group {
+        for group in groups {
             self.one_aborted_here(session, index, group);
         }
     }

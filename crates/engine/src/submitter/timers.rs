@@ -1,6 +1,7 @@
 //! What happens because time passes: asking silent initiators, reporting silent devices.
 
 use super::Submitter;
+use crate::clock;
 use crate::session::{Place, Session};
 use crate::shared::{Event, lock};
 use fairlead_sched::Nanos;
@@ -23,7 +24,19 @@ impl Submitter {
     fn keep_alive(&mut self, session: &mut Session, index: u32) {
         let (interval, timeout) =
             (self.shared.options.nop_interval_ns, self.shared.options.nop_timeout_ns);
-        if interval == 0 || session.ending.is_some() {
+        if session.ending.is_some() {
+            return;
+        }
+        // Only while somebody waits for buffers: a slow peer is no nuisance as long as there is room.
+        let moves = self.now.saturating_sub(session.progress) < timeout.max(clock::SECOND);
+        if !self.wants_buffer.is_empty() && !moves && session.holds_idle_buffers() {
+            return self.end(
+                session,
+                index,
+                "it holds buffers that others wait for, and moves no data",
+            );
+        }
+        if interval == 0 {
             return;
         }
         match session.asked {
@@ -77,6 +90,15 @@ impl Submitter {
             }
         }
         found
+    }
+}
+
+impl Session {
+    /// Buffers wait for the peer, not for a device.
+    fn holds_idle_buffers(&self) -> bool {
+        self.jobs.iter().any(|job| {
+            job.buffer.is_some() && matches!(job.place, Place::Collecting | Place::Sending)
+        })
     }
 }
 

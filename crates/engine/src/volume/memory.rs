@@ -8,6 +8,7 @@ use std::sync::Mutex;
 /// Requests to different stripes do not meet.
 const STRIPE_BYTES: u64 = 1 << 20;
 const LOCKS: usize = 64;
+const PAGE_BYTES: u64 = 4096;
 
 /// The bytes.
 #[derive(Debug)]
@@ -87,6 +88,13 @@ impl Memory {
         match kind {
             Kind::Read => buffer()?.copy_from_slice(bytes),
             Kind::Write | Kind::WriteStable => bytes.copy_from_slice(buffer()?),
+            Kind::Discard | Kind::Zero
+                if at % PAGE_BYTES == 0 && length as u64 % PAGE_BYTES == 0 =>
+            {
+                // SAFETY: whole pages of our own private mapping: they read as zeroes afterwards,
+                // and take no memory.
+                unsafe { libc::madvise(place.cast(), length, libc::MADV_DONTNEED) };
+            }
             Kind::Discard | Kind::Zero => bytes.fill(0),
             Kind::Flush | Kind::Prefetch => {}
         }

@@ -10,6 +10,7 @@ pub use memory::Memory;
 pub use open::{OpenError, open};
 pub use range_lock::{Acquired, Owner, RangeLocks};
 
+use crate::driver::MayBlock;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -97,6 +98,8 @@ pub struct Volume {
     pub backing: Backing,
     /// Zeroing is a request of its own.
     pub can_zero: bool,
+    /// Which requests may block a thread.
+    pub blocking: MayBlock,
     /// One flush at a time, others join the next.
     pub flushes: FlushGate,
     /// Who has a range for itself.
@@ -107,13 +110,21 @@ pub struct Volume {
 
 impl Volume {
     /// Puts an open volume together.
-    pub fn new(id: u32, spec: Spec, device: u32, backing: Backing, can_zero: bool) -> Self {
+    pub fn new(
+        id: u32,
+        spec: Spec,
+        device: u32,
+        backing: Backing,
+        can_zero: bool,
+        blocking: MayBlock,
+    ) -> Self {
         Self {
             id,
             spec,
             device,
             backing,
             can_zero,
+            blocking,
             flushes: FlushGate::default(),
             locks: RangeLocks::default(),
             refuses_writes: AtomicBool::new(false),

@@ -1,6 +1,7 @@
 //! Opens a volume and keeps others away from it.
 
 use super::{Backing, Kind, Memory, Spec, Volume};
+use crate::driver::MayBlock;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
@@ -49,12 +50,12 @@ pub enum OpenError {
 /// # Errors
 /// It cannot be served; the message says why and what to do.
 pub fn open(id: u32, device: u32, mut spec: Spec) -> Result<Volume, OpenError> {
-    let (backing, can_zero) = match spec.kind {
-        Kind::Null => (Backing::Null, true),
+    let (backing, can_zero, blocking) = match spec.kind {
+        Kind::Null => (Backing::Null, true, MayBlock::Nothing),
         Kind::Memory => {
             let memory = Memory::new(spec.size_bytes)
                 .map_err(|source| OpenError::Open { path: spec.name.clone(), source })?;
-            (Backing::Memory(Box::new(memory)), true)
+            (Backing::Memory(Box::new(memory)), true, MayBlock::Nothing)
         }
         Kind::File | Kind::Direct => {
             let path = spec.path.clone().ok_or_else(|| OpenError::NoPath(spec.name.clone()))?;
@@ -67,10 +68,11 @@ pub fn open(id: u32, device: u32, mut spec: Spec) -> Result<Volume, OpenError> {
             }
             let can = if spec.read_only { Deallocation::NONE } else { probe(&fd, there_bytes) };
             spec.thin &= can.punch;
-            (Backing::Descriptor(fd), can.zero)
+            let blocking = probe_blocking(&fd, spec.kind);
+            (Backing::Descriptor(fd), can.zero, blocking)
         }
     };
-    Ok(Volume::new(id, spec, device, backing, can_zero))
+    Ok(Volume::new(id, spec, device, backing, can_zero, blocking))
 }
 
 fn open_path(path: &str, spec: &Spec) -> Result<OwnedFd, OpenError> {
@@ -124,6 +126,24 @@ fn size_of(fd: &OwnedFd, path: &str) -> Result<u64, OpenError> {
     let end = unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_END) };
     u64::try_from(end)
         .map_err(|_| OpenError::Open { path: path.into(), source: io::Error::last_os_error() })
+}
+
+/// A page, aligned as O_DIRECT wants it.
+#[repr(align(4096))]
+struct Page([u8; 4096]);
+
+/// Finds out whether the file can say "not now" instead of blocking.
+fn probe_blocking(fd: &OwnedFd, kind: Kind) -> MayBlock {
+    let mut page = Page([0; 4096]);
+    let vector = libc::iovec { iov_base: page.0.as_mut_ptr().cast(), iov_len: page.0.len() };
+    // SAFETY: a valid descriptor and one vector over memory of ours.
+    let read = unsafe { libc::preadv2(fd.as_raw_fd(), &vector, 1, 0, libc::RWF_NOWAIT) };
+    let refused = read < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EOPNOTSUPP);
+    match kind {
+        _ if refused => MayBlock::Everything,
+        Kind::Direct => MayBlock::Nothing,
+        _ => MayBlock::Writes,
+    }
 }
 
 struct Deallocation {
