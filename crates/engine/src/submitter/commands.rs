@@ -104,6 +104,10 @@ impl Submitter {
         if let Some(answer) = job.refused {
             return self.finish(session, index, slot, answer);
         }
+        if job.passes_attention {
+            self.tell_attention(session, slot);
+        }
+        let job = session.job(slot);
         let Some(program) = &job.program else { return };
         if job.buffer.is_none() && program.buffer_bytes() > 0 {
             job.place = Place::WantsBuffer;
@@ -114,6 +118,19 @@ impl Submitter {
         }
         let _ = received;
         self.proceed(session, index, slot, Input::Ready);
+    }
+
+    /// REQUEST SENSE tells the unit attention that is pending when its turn comes, and so clears
+    /// it. Spec: SAM-5, unit attention conditions.
+    fn tell_attention(&self, session: &mut Session, slot: Slot) {
+        let task = session.wire.task(slot);
+        let expected = if task.reads { task.expected_bytes } else { 0 };
+        let Ok(request) = self.tables.commands.parse(&task.cdb) else { return };
+        let lun =
+            session.job(slot).lun.filter(|_| request.row.execution == Execution::RequestSense);
+        let Some(lun) = lun.and_then(|lun| session.luns.get_mut(lun)) else { return };
+        let sense = lun.attentions.take().map_or(Sense::NONE, Sense::unit_attention);
+        session.job(slot).program = Some(request_sense(sense, &request, expected));
     }
 
     /// Gives buffers that have become free to those who wait, in order.
@@ -361,21 +378,8 @@ fn choose(
         _ if task.reads && task.writes => Err(Sense::INVALID_FIELD_IN_CDB),
         (Execution::ReportLuns, _) => report_luns(session, request, task, expected),
         (Execution::RequestSense, found) => {
-            let pending = found.and_then(|lun| {
-                let mut attentions = lun.attentions;
-                attentions.take()
-            });
-            let sense = match (found, pending) {
-                (None, _) => Sense::LUN_NOT_SUPPORTED,
-                (_, Some(asc)) => Sense::unit_attention(asc),
-                _ => Sense::NONE,
-            };
-            let page: Arc<[u8]> = match request.flags & 0x01 {
-                0 => Arc::from(&sense.encode()[..]),
-                _ => Arc::from(&sense.encode_descriptor()[..]),
-            };
-            let page = Simple::page(page, request.allocation, expected.in_bytes);
-            Ok(Program::Simple(page))
+            let sense = found.map_or(Sense::LUN_NOT_SUPPORTED, |_| Sense::NONE);
+            Ok(request_sense(sense, request, expected.in_bytes))
         }
         (Execution::Page, None) => {
             let pages = &tables.pages_without_unit;
@@ -406,6 +410,15 @@ fn choose(
         }
     };
     Chosen { program, passes_attention: request.row.passes_unit_attention, accounted }
+}
+
+/// Sense as data, in the format that the CDB asks for.
+fn request_sense(sense: Sense, request: &Request<'_>, expected_in_bytes: u32) -> Program {
+    let page: Arc<[u8]> = match request.flags & 0x01 {
+        0 => Arc::from(&sense.encode()[..]),
+        _ => Arc::from(&sense.encode_descriptor()[..]),
+    };
+    Program::Simple(Simple::page(page, request.allocation, expected_in_bytes))
 }
 
 /// The page that the CDB selects; `None`: there is no such page.

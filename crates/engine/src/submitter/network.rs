@@ -132,11 +132,8 @@ impl Submitter {
                 Wire::Execute(slot) => self.execute(session, index, slot),
                 Wire::Request(request) => self.request(session, index, request),
                 Wire::Rejected(reason) => self.note(session, reason.into()),
-                Wire::Broken(violation) => {
-                    let reason = violation.to_string();
-                    self.note(session, reason.clone());
-                    self.end(session, index, &reason);
-                }
+                // The end of the session is told with its reason: one fault, one line.
+                Wire::Broken(violation) => self.end(session, index, &violation.to_string()),
             }
         }
         self.mark(session, index);

@@ -1,7 +1,7 @@
 //! Requests to files.
 
 use crate::harness::{Bench, file, on_both_drivers, pattern, range, request};
-use fairlead_engine::driver::{Completion, FileRequest};
+use fairlead_engine::driver::{Completion, FileRequest, MayBlock};
 use fairlead_engine::operation::Kind;
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -18,20 +18,22 @@ on_both_drivers! {
 }
 
 const BYTES: usize = 256 << 10;
+/// A driver may carry a request out in different ways; they have to come to the same.
+const WAYS: [MayBlock; 3] = [MayBlock::Nothing, MayBlock::Writes, MayBlock::Everything];
 
 fn what_is_written_is_read(mut bench: Bench) {
     let file = file(BYTES, 0xAA);
     let fd = file.as_raw_fd();
-    for may_block in [true, false] {
+    for blocking in WAYS {
         for kind in [Kind::Write, Kind::WriteStable] {
             for (offset, length) in [(0, 1), (4096, 4096), (100, 100_000), (BYTES - 1, 1)] {
                 let mut data = pattern(length);
                 let write = request(kind, fd, offset as u64, &mut data);
-                let result = bench.io(FileRequest { may_block, ..write });
+                let result = bench.io(FileRequest { blocking, ..write });
                 assert_eq!(result, length as i32, "{kind:?} {offset} {length}");
                 let mut there = vec![0; length];
                 let read = request(Kind::Read, fd, offset as u64, &mut there);
-                assert_eq!(bench.io(FileRequest { may_block, ..read }), length as i32);
+                assert_eq!(bench.io(FileRequest { blocking, ..read }), length as i32);
                 assert!(there == data, "{kind:?} {offset} {length}");
                 let mut around = [0; 1];
                 file.read_at(&mut around, (offset + length) as u64).expect("read");
@@ -54,9 +56,9 @@ fn a_read_at_the_end_of_the_file_is_short(mut bench: Bench) {
 
 fn flushes_and_read_ahead_are_done(mut bench: Bench) {
     let file = file(BYTES, 1);
-    for may_block in [true, false] {
+    for blocking in WAYS {
         for (kind, length) in [(Kind::Flush, 0), (Kind::Prefetch, BYTES as u64)] {
-            let request = FileRequest { may_block, ..range(kind, &file, 0, length) };
+            let request = FileRequest { blocking, ..range(kind, &file, 0, length) };
             assert_eq!(bench.io(request), 0, "{kind:?}");
         }
     }
@@ -78,11 +80,11 @@ fn fallocate(kind: Kind) -> i32 {
 }
 
 fn deallocated_and_zeroed_ranges_read_as_zeroes(mut bench: Bench) {
-    for may_block in [true, false] {
+    for blocking in WAYS {
         for kind in [Kind::Discard, Kind::Zero] {
             let file = file(BYTES, 1);
             let expected = fallocate(kind);
-            let request = FileRequest { may_block, ..range(kind, &file, 8192, 100_000) };
+            let request = FileRequest { blocking, ..range(kind, &file, 8192, 100_000) };
             assert_eq!(bench.io(request), expected, "{kind:?}");
             let mut there = vec![0; BYTES];
             file.read_exact_at(&mut there, 0).expect("read");
@@ -92,7 +94,7 @@ fn deallocated_and_zeroed_ranges_read_as_zeroes(mut bench: Bench) {
             }
             // Beyond the end: the size stays.
             let beyond = range(kind, &file, BYTES as u64 - 4096, 8192);
-            assert_eq!(bench.io(FileRequest { may_block, ..beyond }), expected);
+            assert_eq!(bench.io(FileRequest { blocking, ..beyond }), expected);
             assert_eq!(file.metadata().expect("metadata").len(), BYTES as u64);
         }
     }
@@ -106,10 +108,10 @@ fn errors_are_negative_errnos(mut bench: Bench) {
     let writes = File::options().write(true).open(&name).expect("the file");
     std::fs::remove_file(&name).expect("the name is not needed");
     let (pipe, _other_end) = std::io::pipe().expect("a pipe");
-    for may_block in [true, false] {
+    for blocking in WAYS {
         let mut of = |fd, kind| {
             let request = request(kind, fd, 0, &mut data);
-            bench.io(FileRequest { may_block, ..request })
+            bench.io(FileRequest { blocking, ..request })
         };
         assert_eq!(of(writes.as_raw_fd(), Kind::Read), -libc::EBADF);
         assert_eq!(of(reads.as_raw_fd(), Kind::Write), -libc::EBADF);
@@ -127,15 +129,15 @@ fn errors_are_negative_errnos(mut bench: Bench) {
 fn a_range_that_no_file_has_is_an_error(mut bench: Bench) {
     let file = file(512, 0);
     let mut data = [0; 512];
-    for may_block in [true, false] {
+    for blocking in WAYS {
         for kind in [Kind::Read, Kind::Write] {
             let request = request(kind, file.as_raw_fd(), 1 << 63, &mut data);
-            assert!(bench.io(FileRequest { may_block, ..request }) < 0, "{kind:?}");
+            assert!(bench.io(FileRequest { blocking, ..request }) < 0, "{kind:?}");
         }
         for kind in [Kind::Discard, Kind::Zero] {
             let request = range(kind, &file, i64::MAX as u64 - 100, 4096);
-            assert!(bench.io(FileRequest { may_block, ..request }) < 0, "{kind:?}");
-            let empty = FileRequest { may_block, ..range(kind, &file, 0, 0) };
+            assert!(bench.io(FileRequest { blocking, ..request }) < 0, "{kind:?}");
+            let empty = FileRequest { blocking, ..range(kind, &file, 0, 0) };
             assert_eq!(bench.io(empty), -libc::EINVAL, "{kind:?}");
         }
     }
@@ -146,13 +148,11 @@ fn many_requests_at_once_are_each_done_once(mut bench: Bench) {
     const REQUESTS: usize = 3000;
     let files: Vec<_> = (0..4).map(|_| file(REQUESTS * 512, 0)).collect();
     let mut data: Vec<_> = (0..REQUESTS).map(|number| vec![number as u8 | 1; 512]).collect();
-    for (kind, may_block) in
-        [(Kind::Write, true), (Kind::Read, true), (Kind::Write, false), (Kind::Read, false)]
-    {
+    for (kind, blocking) in WAYS.iter().flat_map(|way| [(Kind::Write, *way), (Kind::Read, *way)]) {
         for (number, data) in data.iter_mut().enumerate() {
             let fd = files[number % files.len()].as_raw_fd();
             let request = request(kind, fd, number as u64 * 512, data);
-            bench.driver.submit(number as u64, FileRequest { may_block, ..request });
+            bench.driver.submit(number as u64, FileRequest { blocking, ..request });
         }
         let mut done = vec![false; REQUESTS];
         for _ in 0..REQUESTS {

@@ -2,7 +2,7 @@
 
 use fairlead_engine::driver::threads::Threads;
 use fairlead_engine::driver::uring::Uring;
-use fairlead_engine::driver::{Completion, Driver, FileRequest};
+use fairlead_engine::driver::{Completion, Driver, FileRequest, MayBlock};
 use fairlead_engine::mailbox::Mailbox;
 use fairlead_engine::operation::Kind;
 use std::collections::VecDeque;

@@ -70,8 +70,43 @@ pub struct Reader {
     has_header_digest: bool,
     has_data_digest: bool,
     data_segment_bytes_max: u32,
+    ahs: AhsChain,
     /// Part of the data segment was not seen: its digest cannot be checked.
     is_blind: bool,
+}
+
+/// Follows additional header segments by their lengths. Nothing in them is of use here (no command
+/// has more than 16 bytes, and none reads and writes), but they must fit. Spec: RFC 7143 §11.2.2.
+#[derive(Debug, Default)]
+struct AhsChain {
+    header: [u8; 3],
+    filled: usize,
+    left: usize,
+}
+
+impl AhsChain {
+    fn follow(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if self.left > 0 {
+                self.left -= 1;
+                continue;
+            }
+            if let Some(place) = self.header.get_mut(self.filled) {
+                *place = *byte;
+            }
+            self.filled += 1;
+            if self.filled == self.header.len() {
+                let [high, low, _] = self.header;
+                let length = usize::from(u16::from_be_bytes([high, low]));
+                self.left = (self.header.len() + length).next_multiple_of(4) - self.header.len();
+                self.filled = 0;
+            }
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.filled == 0 && self.left == 0
+    }
 }
 
 impl Reader {
@@ -86,6 +121,7 @@ impl Reader {
             has_header_digest: header_digest,
             has_data_digest: data_digest,
             data_segment_bytes_max,
+            ahs: AhsChain::default(),
             is_blind: false,
         }
     }
@@ -134,6 +170,7 @@ impl Reader {
                         self.digest = Digest::default();
                         self.digest.update(&self.scratch);
                     }
+                    self.ahs = AhsChain::default();
                     self.stage = match self.header.ahs_bytes() {
                         0 if self.has_header_digest => Stage::HeaderDigest,
                         0 => return Some(self.header_complete()),
@@ -145,8 +182,13 @@ impl Reader {
                     if self.has_header_digest {
                         self.digest.update(taken);
                     }
+                    self.ahs.follow(taken);
                     let left = left - taken.len();
                     self.stage = match left {
+                        0 if !self.ahs.is_whole() => {
+                            let what = "additional header segments longer than TotalAHSLength";
+                            return Some(Step::Broken(Violation::Sequence(what)));
+                        }
                         0 if self.has_header_digest => Stage::HeaderDigest,
                         0 => return Some(self.header_complete()),
                         left => Stage::Ahs { left },
@@ -250,7 +292,7 @@ mod tests {
         header[0] = 0x00;
         header[4] = 1; // One word of AHS.
         header[7] = 5; // Five bytes of data.
-        let ahs = [0xAB; 4];
+        let ahs = [0, 1, 0x80, 0];
         let mut bytes = [&header[..], &ahs].concat();
         if header_digest {
             bytes.extend(digest::of(&[&header, &ahs]));
@@ -301,6 +343,14 @@ mod tests {
         bytes.extend(pdu(false, true));
         let (_, _, ends) = collect(&mut Reader::new(false, true, 100), &bytes);
         assert_eq!(ends, [false, true]);
+    }
+
+    #[test]
+    fn additional_header_segments_have_to_fit() {
+        let mut bytes = pdu(false, false);
+        bytes[48..52].copy_from_slice(&[0xFF, 0xFF, 1, 0]);
+        let step = Reader::new(false, false, 100).step(&mut &bytes[..]);
+        assert!(matches!(step, Some(Step::Broken(Violation::Sequence(_)))));
     }
 
     #[test]

@@ -62,7 +62,11 @@ fn stream(random: &mut Random, header_digest: bool, data_digest: bool) -> (Vec<u
             *place = u8::try_from(value).unwrap_or(0);
         }
         let ahs_words = header.get(4).copied().unwrap_or(0);
-        header.extend(random.bytes(4 * usize::from(ahs_words)));
+        // One additional header segment that fills them all.
+        if let Some(length) = (4 * u16::from(ahs_words)).checked_sub(3) {
+            header.extend(length.to_be_bytes());
+            header.extend(random.bytes(usize::from(length) + 1));
+        }
         bytes.extend_from_slice(&header);
         if header_digest {
             bytes.extend_from_slice(&digest::of(&[&header]));

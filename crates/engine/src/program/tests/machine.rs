@@ -260,7 +260,7 @@ impl Machine {
                 self.put(lba, &data);
             }
             Kind::Discard | Kind::Zero => {
-                self.blocks.retain(|at, _| !(lba..lba + blocks).contains(at))
+                self.blocks.retain(|at, _| !(lba..lba + blocks).contains(at));
             }
             Kind::Flush | Kind::Prefetch => {}
         }

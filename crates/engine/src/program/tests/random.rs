@@ -62,8 +62,11 @@ fn machine(random: &mut Random) -> Machine {
     machine
 }
 
-/// A command that changes the medium, its data, and the bytes that it leaves in its range.
-fn change(random: &mut Random, model: &[u8]) -> (Ask, Vec<u8>, Vec<(u64, Vec<u8>)>) {
+/// What is on the medium afterwards, from these blocks on.
+type After = Vec<(u64, Vec<u8>)>;
+
+/// A command that changes the medium, its data, and what comes of it.
+fn change(random: &mut Random, model: &[u8]) -> (Ask, Vec<u8>, After) {
     let (lba, blocks) = random.range();
     let bytes = blocks as usize * BLOCK;
     let fua = random.one_in(3);
