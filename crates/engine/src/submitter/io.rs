@@ -9,7 +9,6 @@ use crate::shared::{Event, Message};
 use crate::volume::{Backing, Join, Owner, Volume, Waiter};
 use fairlead_proto::iscsi::task::{Answer, Slot};
 use fairlead_proto::scsi::status;
-use fairlead_sched::Nanos;
 use fairlead_sched::arena::Entered;
 use fairlead_sched::fifo::Fifo;
 use fairlead_sched::scheduler::{Cost, Next, Request, Scheduler};
@@ -20,10 +19,8 @@ const QUEUED_MAX: usize = 8192;
 
 /// A backing device as one submitter uses it.
 pub(super) struct DeviceQueue {
-    pub(super) device: u32,
     pub(super) fifo: Fifo,
     pub(super) is_due: bool,
-    pub(super) reported: Option<Nanos>,
 }
 
 fn place_of(volume: &Volume) -> usize {
@@ -48,12 +45,9 @@ impl Submitter {
             self.devices.resize_with(place + 1, || None);
         }
         let window = self.driver.device_window(volume.may_block());
-        let device = volume.device;
         self.devices.get_mut(place).expect("just made").get_or_insert_with(|| DeviceQueue {
-            device,
             fifo: Fifo::new(QUEUED_MAX, window),
             is_due: false,
-            reported: None,
         })
     }
 

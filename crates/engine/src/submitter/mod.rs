@@ -23,7 +23,7 @@ use fairlead_sched::scheduler::Scheduler;
 use io::DeviceQueue;
 use management::{AbortGroup, Then};
 use range::Quiet;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -62,6 +62,8 @@ pub struct Submitter {
     by_id: HashMap<u64, u32>,
     devices: Vec<Option<DeviceQueue>>,
     due_devices: Vec<usize>,
+    /// Reported as not answering.
+    stalled: HashSet<u32>,
     dirty: Vec<u32>,
     wants_buffer: VecDeque<Token>,
     wants_range: Vec<Token>,
@@ -104,6 +106,7 @@ impl Submitter {
             by_id: HashMap::new(),
             devices: Vec::new(),
             due_devices: Vec::new(),
+            stalled: HashSet::new(),
             dirty: Vec::new(),
             wants_buffer: VecDeque::new(),
             wants_range: Vec::new(),

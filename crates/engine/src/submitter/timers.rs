@@ -5,8 +5,7 @@ use crate::clock;
 use crate::session::{Place, Session};
 use crate::shared::{Event, lock};
 use fairlead_sched::Nanos;
-use fairlead_sched::scheduler::Scheduler;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Target Transfer Tag of our pings.
 const PING: u32 = 0x5000_0001;
@@ -16,9 +15,7 @@ impl Submitter {
         for index in 0..self.sessions.len() as u32 {
             self.with_session(index, |this, session| this.keep_alive(session, index));
         }
-        for place in 0..self.devices.len() {
-            self.watch_device(place);
-        }
+        self.watch_devices();
     }
 
     fn keep_alive(&mut self, session: &mut Session, index: u32) {
@@ -52,44 +49,55 @@ impl Submitter {
         }
     }
 
-    fn watch_device(&mut self, place: usize) {
+    /// Reports devices that do not answer, and those that answer again.
+    fn watch_devices(&mut self) {
         let (now, stall_ns) = (self.now, self.shared.options.stall_ns);
-        let Some(queue) = self.devices.get(place).and_then(Option::as_ref) else { return };
-        let (device, reported, busy) = (queue.device, queue.reported, queue.fifo.in_flight() > 0);
-        let unanswered = if busy { self.unanswered(device) } else { Unanswered::default() };
-        let age_ns = unanswered.oldest.map_or(0, |since| now.saturating_sub(since));
-        let is_stalled = age_ns >= stall_ns;
-        let name = || lock(&self.shared.devices).get(device as usize).cloned().unwrap_or_default();
-        let event = match (is_stalled, reported) {
-            (true, None) => Event::DeviceStalled {
-                device: name(),
-                commands: unanswered.commands,
-                clients: unanswered.clients.len(),
-                age_ns,
-            },
-            (false, Some(_)) => Event::DeviceResumed { device: name() },
-            _ => return,
+        let unanswered = self.unanswered();
+        let name = |device: u32| {
+            lock(&self.shared.devices).get(device as usize).cloned().unwrap_or_default()
         };
-        self.shared.events.tell(event);
-        if let Some(queue) = self.devices.get_mut(place).and_then(Option::as_mut) {
-            queue.reported = is_stalled.then_some(now);
+        let is_stalled = |found: &Unanswered| {
+            found.oldest.is_some_and(|oldest| now.saturating_sub(oldest) >= stall_ns)
+        };
+        self.stalled.retain(|device| {
+            let stalled = unanswered.get(device).is_some_and(is_stalled);
+            if !stalled {
+                self.shared.events.tell(Event::DeviceResumed { device: name(*device) });
+            }
+            stalled
+        });
+        for (device, found) in unanswered.iter().filter(|(_, found)| is_stalled(found)) {
+            if self.stalled.insert(*device) {
+                self.shared.events.tell(Event::DeviceStalled {
+                    device: name(*device),
+                    commands: found.commands,
+                    clients: found.clients.len(),
+                    age_ns: found.oldest.map_or(0, |oldest| now.saturating_sub(oldest)),
+                });
+            }
         }
     }
 
-    fn unanswered(&self, device: u32) -> Unanswered {
-        let mut found = Unanswered::default();
+    /// What each device owes: everything queued or submitted, flushes too.
+    fn unanswered(&self) -> HashMap<u32, Unanswered> {
+        let mut devices: HashMap<u32, Unanswered> = HashMap::new();
         for session in self.sessions.iter().flatten().filter(|session| session.live > 0) {
-            for job in session.jobs.iter().filter(|job| job.place == Place::Submitted) {
+            for job in session.jobs.iter() {
+                if !matches!(job.place, Place::Submitted | Place::Queued) {
+                    continue;
+                }
                 let lun = job.lun.and_then(|lun| session.luns.get(lun));
-                if lun.is_some_and(|lun| lun.unit.volume.device == device) {
-                    found.commands += 1;
-                    found.clients.extend(job.context);
-                    found.oldest =
-                        Some(found.oldest.map_or(job.since, |oldest| oldest.min(job.since)));
+                let Some(device) = lun.map(|lun| lun.unit.volume.device) else { continue };
+                let found = devices.entry(device).or_default();
+                found.commands += 1;
+                found.clients.extend(job.context);
+                if job.place == Place::Submitted {
+                    let oldest = found.oldest.unwrap_or(job.since);
+                    found.oldest = Some(oldest.min(job.since));
                 }
             }
         }
-        found
+        devices
     }
 }
 
