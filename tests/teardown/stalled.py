@@ -22,6 +22,8 @@ BLOCK_BYTES: Final = 4096
 SIZE_BYTES: Final = 16 << 20
 BLOCKS: Final = SIZE_BYTES // BLOCK_BYTES
 REINSTATEMENT_TIMEOUT_S: Final = 1.0
+# A device that is silent for so long is reported.
+STALL_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def stall_setting(driver: str, pool: str, kind: str, folder: Path) -> Iterator[S
             folder,
             driver=driver,
             pool=pool,
+            engine={"stall_s": STALL_S},
             limits={"reinstatement_timeout_s": REINSTATEMENT_TIMEOUT_S},
         )
         with target:

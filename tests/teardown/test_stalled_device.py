@@ -243,7 +243,7 @@ def test_stalled_device_is_reported(driver: str, tmp_path: Path) -> None:
         setting.disk.stall(DataOp.READ)
         tags = [_read(client, lba) for lba in range(4)]
         # Looks whenever something arrives: the target's pings, which are answered meanwhile.
-        client.timeout_s = 90.0
+        client.timeout_s = 30.0
         client.pump(lambda: bool(log("device.stalled", "4 commands of 1 client")))
         setting.disk.resume()
         assert all(client.wait(tag).is_good for tag in tags)

@@ -400,6 +400,7 @@ def _engine_options(config: Config) -> EngineOptions:
         queue_depth=engine.queue_depth,
         nop_interval_s=engine.nop_interval_s,
         nop_timeout_s=engine.nop_timeout_s,
+        stall_s=engine.stall_s,
     )
 
 

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 # A second submitter pays off only where it has a processor to itself; see bench/README.md.
 SUBMITTERS_MAX: Final = 4
-# A device that has not answered for this long is reported.
-STALL_S: Final = 30.0
 
 
 def default_submitters() -> int:

@@ -90,6 +90,7 @@ class EngineConfig(Model):
     queue_depth: Annotated[int, Field(ge=1, le=1024)] = 128
     nop_interval_s: Annotated[float, Field(ge=0, le=3600)] = 15.0
     nop_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    stall_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
 
 
 class LimitsConfig(Model):
