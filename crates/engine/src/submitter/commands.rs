@@ -20,7 +20,7 @@ const PARAMETER_BYTES_MAX: u32 = 64 * 1024;
 
 impl Submitter {
     /// A command's header is there: decide how to carry it out, and find a place for its data.
-    pub(super) fn begin(&mut self, session: &mut Session, index: u32, slot: Slot) {
+    pub(super) fn begin(&mut self, session: &mut Session, slot: Slot) {
         let tables = Arc::clone(&self.tables);
         let task = session.wire.task(slot);
         let lun = lun::decode(task.lun_field).and_then(|number| session.find_lun(number));
@@ -72,7 +72,6 @@ impl Submitter {
         };
         *session.job(slot) = job;
         session.wire.want(slot, wanted);
-        let _ = index;
     }
 
     fn find_buffer(&mut self, job: &mut Job, bytes: usize) -> bool {
@@ -88,7 +87,7 @@ impl Submitter {
     /// The command's turn has come, with all data that was asked for.
     pub(super) fn execute(&mut self, session: &mut Session, index: u32, slot: Slot) {
         let task = session.wire.task(slot);
-        let (fault, received) = (task.fault, task.received_bytes);
+        let fault = task.fault;
         let job = session.job(slot);
         if let (false, Some(lun)) = (job.passes_attention, job.lun) {
             let lun = session.luns.get_mut(lun);
@@ -116,7 +115,6 @@ impl Submitter {
             self.buffers_freed = true;
             return;
         }
-        let _ = received;
         self.proceed(session, index, slot, Input::Ready);
     }
 

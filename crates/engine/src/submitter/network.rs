@@ -119,7 +119,7 @@ impl Submitter {
         while session.ending.is_none() {
             let Some(event) = session.wire.poll(&mut bytes) else { break };
             match event {
-                Wire::Command(slot) => self.begin(session, index, slot),
+                Wire::Command(slot) => self.begin(session, slot),
                 Wire::Data { slot, offset_bytes, bytes } => {
                     session.progress = self.now;
                     let job = session.job(slot);
