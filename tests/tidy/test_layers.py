@@ -103,3 +103,13 @@ def test_the_kernel_is_the_engines_alone() -> None:
         if {"io-uring", "libc"} & set(tomllib.loads(manifest.read_text()).get("dependencies", {}))
     }
     assert users == {"engine"}
+
+
+def test_python_is_known_at_the_rim_alone() -> None:
+    """No Python runs on an I/O thread: the crates with threads do not know it."""
+    users = {
+        manifest.parent.name
+        for manifest in (ROOT / "crates").glob("*/Cargo.toml")
+        if "pyo3" in tomllib.loads(manifest.read_text()).get("dependencies", {})
+    }
+    assert users == {"py"}
