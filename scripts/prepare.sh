@@ -2,8 +2,9 @@
 # Sourced by ./demo, ./test and the Makefile.
 #
 # Everything comes from the distribution's own packages; only where it has no cargo of at least
-# CARGO_MINIMUM is rustup used. Nothing that is there already is touched, and no command is run as
-# root when nothing is missing. POSIX sh, because a bare machine may have nothing else.
+# CARGO_MINIMUM is rustup used. Nothing that is there already is replaced, with one exception that
+# `prepare` tells, and no command is run as root when nothing is missing. POSIX sh, because a bare
+# machine may have nothing else.
 
 CARGO_MINIMUM=1.85
 
@@ -130,9 +131,8 @@ install_rust_linters() {
     fi
 }
 
-# prepare demo|test|bench: installs what the goal needs, sets PATH and PYTHON, or ends the script.
-prepare() {
-    goal=$1
+# look_for demo|test|bench: names in $missing the packages of what the goal needs and is not there.
+look_for() {
     missing=
     want make make
     want cc gcc libc6-dev
@@ -141,19 +141,31 @@ prepare() {
     want qemu-img qemu-utils
     have_file qemu/block-iscsi.so || missing="$missing qemu-block-extra"
     find_python || missing="$missing python3 python3-venv"
-    if [ "$goal" = test ]; then
+    if [ "$1" = test ]; then
         want c++ g++
         want fusermount3 fuse3
         have_file libfuse3.so.3 || missing="$missing libfuse3-3"
     fi
-    if [ "$goal" = test ] || [ "$goal" = bench ]; then
+    if [ "$1" = test ] || [ "$1" = bench ]; then
         have_file libiscsi.so || missing="$missing libiscsi-dev"
     fi
-    if [ "$goal" = bench ]; then
+    if [ "$1" = bench ]; then
         [ -x /usr/sbin/tgtd ] || want tgtd tgt
     fi
-    # shellcheck disable=SC2086  # a list of words
-    [ -z "$missing" ] || apt_install $missing
+}
+
+# prepare demo|test|bench: installs what the goal needs, sets PATH and PYTHON, or ends the script.
+prepare() {
+    goal=$1
+    # Twice: qemu's block drivers fit one version of qemu-img, so where that came from elsewhere
+    # (backports), installing them takes it away, and the second look brings the one they fit.
+    for _ in first second; do
+        look_for "$goal"
+        # shellcheck disable=SC2086  # a list of words
+        [ -z "$missing" ] || apt_install $missing
+    done
+    look_for "$goal"
+    [ -z "$missing" ] || die "still missing after installing:$missing"
     find_python || die "no Python >= 3.11 with the modules venv and ensurepip"
     find_cargo || install_cargo || die "no cargo >= $CARGO_MINIMUM; see https://rustup.rs"
     [ "$goal" != test ] || install_rust_linters
