@@ -46,6 +46,12 @@ class Scene:
     target: TargetProcess
     clients: list[Client] = field(default_factory=list)
     sockets: list[socket.socket] = field(default_factory=list)
+    lines_before: int = field(init=False)
+    """Lines in the log when the scene began. The kernel gives an earlier attacker's port again."""
+
+    def __post_init__(self) -> None:
+        """Look where the log stands."""
+        self.lines_before = len(self.target.log_lines())
 
     def attacker(self, name: str = "one", **keys: Any) -> Client:
         """Log in to the victim's volume, with no unit attention pending."""
@@ -84,7 +90,7 @@ class Scene:
 
     def complaints(self, peer: str) -> list[str]:
         """Return the log lines that name a peer and a reason."""
-        return self.target.log_lines(f"peer={peer} ", "reason=")
+        return self.target.log_lines(f"peer={peer} ", "reason=", after=self.lines_before)
 
 
 def peer_of(client: Client | socket.socket) -> str:

@@ -61,6 +61,8 @@ _OVERFLOWING: Final[dict[str, Callable[[Client], Result]]] = {
 def test_lba_overflow(scene: Scene, what: str) -> None:
     client = scene.attacker()
     assert _OVERFLOWING[what](client).sense_code == _LBA_OUT_OF_RANGE
+    assert _OVERFLOWING[what](client).sense_code == _LBA_OUT_OF_RANGE
+    assert "beyond the last LBA" in scene.expect_one_complaint(peer_of(client))
     assert client.read_16(_BLOCKS - 1, 1).data == bytes(BLOCK_BYTES)
     assert client.read_16(0, 1).data == bytes(BLOCK_BYTES)
 
@@ -74,6 +76,7 @@ def test_unknown_lun(scene: Scene, lun: int) -> None:
     inquiry = client.inquiry(lun=lun)
     assert inquiry.is_good
     assert inquiry.data[0] == 0x7F  # Qualifier 011b: no such unit. Spec: SPC-4, INQUIRY.
+    assert "not mapped" in scene.expect_one_complaint(peer_of(client))
     assert client.read_16(0, 1).data == bytes(BLOCK_BYTES)
 
 

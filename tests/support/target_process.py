@@ -214,9 +214,9 @@ class TargetProcess:
         """Return all it has logged, over restarts."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
-    def log_lines(self, *needles: str) -> list[str]:
-        """Return the log lines that hold every one of the given texts."""
-        lines = self.log_text().splitlines()
+    def log_lines(self, *needles: str, after: int = 0) -> list[str]:
+        """Return the log lines, from the given one on, that hold every one of the given texts."""
+        lines = self.log_text().splitlines()[after:]
         return [line for line in lines if all(needle in line for needle in needles)]
 
     # Private parts.

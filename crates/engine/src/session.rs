@@ -284,6 +284,8 @@ pub struct Session {
     pub closes: bool,
     /// Jobs that are not empty.
     pub live: usize,
+    /// Faults of the peer that were told, each once.
+    pub noted: Vec<&'static str>,
 }
 
 impl Session {
@@ -307,6 +309,7 @@ impl Session {
             asked: None,
             closes: false,
             live: 0,
+            noted: Vec::new(),
         };
         (Box::new(session), unread)
     }

@@ -125,7 +125,7 @@ pub enum Event {
         /// From where.
         peer: String,
         /// What it did.
-        reason: String,
+        reason: &'static str,
     },
 }
 

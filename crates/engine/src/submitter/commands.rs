@@ -211,6 +211,9 @@ impl Submitter {
 
     /// Answers a command without (more) data.
     pub(super) fn finish(&mut self, session: &mut Session, index: u32, slot: Slot, answer: Answer) {
+        if let Some(reason) = answer.sense.and_then(misdirection) {
+            self.note(session, reason);
+        }
         self.close_books(session, index, slot, &answer);
         session.wire.answer(slot, answer);
         self.mark(session, index);
@@ -328,6 +331,15 @@ struct Chosen {
     program: Result<Program, Sense>,
     passes_attention: bool,
     accounted: Accounted,
+}
+
+/// What an operator should hear of: the initiator's idea of the target is not ours.
+fn misdirection(sense: Sense) -> Option<&'static str> {
+    match sense {
+        Sense::LUN_NOT_SUPPORTED => Some("command for a LUN that is not mapped"),
+        Sense::LBA_OUT_OF_RANGE => Some("command beyond the last LBA"),
+        _ => None,
+    }
 }
 
 fn answer(status: u8) -> Answer {

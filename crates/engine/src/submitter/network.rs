@@ -131,7 +131,7 @@ impl Submitter {
                 }
                 Wire::Execute(slot) => self.execute(session, index, slot),
                 Wire::Request(request) => self.request(session, index, request),
-                Wire::Rejected(reason) => self.note(session, reason.into()),
+                Wire::Rejected(reason) => self.note(session, reason),
                 // The end of the session is told with its reason: one fault, one line.
                 Wire::Broken(violation) => self.end(session, index, &violation.to_string()),
             }
@@ -147,7 +147,13 @@ impl Submitter {
         }
     }
 
-    fn note(&self, session: &Session, reason: String) {
+    /// Tells what the peer did wrong, each kind of fault once in a session: the log is for people,
+    /// and not the peer's to fill.
+    pub(super) fn note(&self, session: &mut Session, reason: &'static str) {
+        if session.noted.contains(&reason) {
+            return;
+        }
+        session.noted.push(reason);
         let (session, peer) = (session.record.id, session.record.peer.clone());
         self.shared.events.tell(Event::ProtocolNote { session, peer, reason });
     }

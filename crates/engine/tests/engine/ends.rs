@@ -170,14 +170,19 @@ fn a_peer_that_breaks_the_rules_is_told_of_and_ended(driver: DriverChoice) {
     // SNACK is of no use here: rejected, and the session goes on.
     let mut bhs = [0; 48];
     (bhs[0], bhs[1]) = (0x10, 0x80);
-    initiator.put_raw(&bhs);
+    (0..9).for_each(|_| initiator.put_raw(&bhs));
     assert!(initiator.run(0, &cdb(0x88, 0, 1), BLOCK as u32, &[]).is_good());
-    assert_eq!(initiator.rejects, [0x03]);
-    let reason = rig.event(|event| match event {
-        Event::ProtocolNote { session, reason, .. } if *session == id => Some(reason.clone()),
+    assert_eq!(initiator.rejects, [0x03; 9]);
+    let note = |event: &Event| match event {
+        Event::ProtocolNote { session, reason, .. } if *session == id => Some(*reason),
         _ => None,
-    });
+    };
+    let reason = rig.event(note);
     assert!(reason.contains("SNACK"), "{reason}");
+    // The same nine times is one line; another fault is a line of its own.
+    let beyond = initiator.run(0, &cdb(0x88, 1 << 40, 1), BLOCK as u32, &[]);
+    assert!(!beyond.is_good());
+    assert_eq!(rig.event(note), "command beyond the last LBA");
     // A data segment of 16 MiB: there is no way on.
     bhs = [0; 48];
     bhs[5..8].fill(0xFF);
