@@ -145,6 +145,7 @@ look_for() {
         want c++ g++
         want fusermount3 fuse3
         have_file libfuse3.so.3 || missing="$missing libfuse3-3"
+        PATH=$PATH:/usr/sbin want mkfs.xfs xfsprogs
     fi
     if [ "$1" = test ] || [ "$1" = bench ]; then
         have_file libiscsi.so || missing="$missing libiscsi-dev"

@@ -234,6 +234,7 @@ pub(crate) fn volumes<'py>(
         dict.set_item("size_bytes", volume.spec.size_bytes)?;
         dict.set_item("device", &volume.spec.device)?;
         dict.set_item("thin", volume.spec.thin)?;
+        dict.set_item("may_block", volume.blocking.name())?;
         dict.set_item("fault", volume.fault())?;
         list.append(dict)?;
     }

@@ -83,14 +83,9 @@ impl DataPlane {
         Ok(list)
     }
 
-    fn add_volume<'py>(
-        &self,
-        py: Python<'py>,
-        spec: &Bound<'py, PyDict>,
-    ) -> PyResult<(u32, bool, bool)> {
+    fn add_volume<'py>(&self, py: Python<'py>, spec: &Bound<'py, PyDict>) -> PyResult<u32> {
         let spec = to_spec(spec)?;
-        let volume = py.detach(|| self.0.add_volume(spec)).map_err(to_py_err)?;
-        Ok((volume.id, volume.spec.thin, volume.can_zero))
+        Ok(py.detach(|| self.0.add_volume(spec)).map_err(to_py_err)?.id)
     }
 
     fn remove_volume(&self, volume: u32) -> PyResult<()> {

@@ -221,6 +221,7 @@ class Target:
             place=prepared.place,
             size_bytes=spec.size_bytes,
             device=spec.device,
+            may_block=info.may_block,
         )
         return info
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fairlead.scsi.sense import Sense
 
 VolumeKind: TypeAlias = Literal["file", "direct", "null", "memory"]
+MayBlock: TypeAlias = Literal["nothing", "stable writes", "writes", "everything"]
 Driver: TypeAlias = Literal["auto", "io_uring", "threads"]
 Pool: TypeAlias = Literal["shared", "per_device", "per_context"]
 ContextState: TypeAlias = Literal["active", "closing", "released"]
@@ -158,8 +159,9 @@ class SessionInfo:
 class VolumeInfo:
     """One open volume.
 
-    ``thin``: UNMAP deallocates, as found when it was opened. ``fault`` is why it refuses writes and
-    flushes, None while it does not.
+    ``thin``: UNMAP deallocates, as found when it was opened. ``may_block``: which of its requests
+    would make a submitter wait and so get a thread beside it, as its file system says. ``fault`` is
+    why it refuses writes and flushes, None while it does not.
     """
 
     volume: int
@@ -169,6 +171,7 @@ class VolumeInfo:
     size_bytes: int
     device: str
     thin: bool
+    may_block: MayBlock
     fault: str | None
 
 

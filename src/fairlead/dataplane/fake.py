@@ -248,6 +248,7 @@ class FakeDataPlane:
                 size_bytes=volume.spec.size_bytes,
                 device=volume.spec.device,
                 thin=volume.spec.thin,
+                may_block="nothing",
                 fault=volume.fault,
             )
             for number, volume in self._volumes.items()

@@ -98,10 +98,9 @@ class NativeDataPlane:
     def add_volume(self, spec: VolumeSpec) -> int:
         """See `DataPlane.add_volume`."""
         try:
-            number, _thin, _zero = self._plane.add_volume(asdict(spec))
+            return self._plane.add_volume(asdict(spec))
         except RuntimeError as error:
             raise DataPlaneError(str(error)) from None
-        return number
 
     def remove_volume(self, volume: int) -> None:
         """See `DataPlane.remove_volume`."""

@@ -62,10 +62,36 @@ pub enum Completion {
 pub enum MayBlock {
     /// None: direct I/O on a file that can say "not now".
     Nothing,
+    /// Synchronous writes: the page cache takes writes or says "not now" (XFS, btrfs), and what
+    /// makes them stable waits for the medium.
+    StableWrites,
     /// Writes: the page cache of most file systems answers reads without blocking, and not writes.
     Writes,
     /// All: the file cannot say "not now" (FUSE, network file systems).
     Everything,
+}
+
+impl MayBlock {
+    /// What reports call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::StableWrites => "stable writes",
+            Self::Writes => "writes",
+            Self::Everything => "everything",
+        }
+    }
+
+    /// Whether this kind of request is among them. What moves no bytes always is: flushes and
+    /// deallocations wait for the medium everywhere.
+    pub fn includes(self, kind: Kind) -> bool {
+        match self {
+            Self::Nothing => !kind.moves_bytes(),
+            Self::StableWrites => !matches!(kind, Kind::Read | Kind::Write),
+            Self::Writes => kind != Kind::Read,
+            Self::Everything => true,
+        }
+    }
 }
 
 /// A request to a file. The memory at `address` is the kernel's until the completion.

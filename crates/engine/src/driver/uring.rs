@@ -1,7 +1,7 @@
 //! io_uring: sockets and files of one submitter on one ring.
 
 use super::blocking::Blocking;
-use super::{Completion, Driver, FileRequest, MayBlock, Received};
+use super::{Completion, Driver, FileRequest, Received};
 use crate::operation::Kind;
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd, FsyncFlags, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
@@ -282,12 +282,7 @@ impl Driver for Uring {
         // io_uring would hand each of these to a kernel thread of its own, one by one: flushes and
         // deallocations always, and buffered writes because on most file systems it cannot tell
         // beforehand whether one will block. What cannot say "not now" would block this thread.
-        let blocks = match request.blocking {
-            MayBlock::Nothing => !request.kind.moves_bytes(),
-            MayBlock::Writes => request.kind != Kind::Read,
-            MayBlock::Everything => true,
-        };
-        if blocks {
+        if request.blocking.includes(request.kind) {
             return self.files.submit(token, request);
         }
         self.push(file_entry(&request).user_data(tag::FILE | token & !tag::MASK));

@@ -132,7 +132,7 @@ fn size_of(fd: &OwnedFd, path: &str) -> Result<u64, OpenError> {
 #[repr(align(4096))]
 struct Page([u8; 4096]);
 
-/// Finds out whether the file can say "not now" instead of blocking.
+/// Finds out which requests the file answers with "not now" instead of blocking.
 fn probe_blocking(fd: &OwnedFd, kind: Kind) -> MayBlock {
     let mut page = Page([0; 4096]);
     let vector = libc::iovec { iov_base: page.0.as_mut_ptr().cast(), iov_len: page.0.len() };
@@ -142,8 +142,20 @@ fn probe_blocking(fd: &OwnedFd, kind: Kind) -> MayBlock {
     match kind {
         _ if refused => MayBlock::Everything,
         Kind::Direct => MayBlock::Nothing,
+        _ if writes_without_blocking(fd) => MayBlock::StableWrites,
         _ => MayBlock::Writes,
     }
+}
+
+/// Whether the page cache takes writes that must not block. Asked with a byte at an address that
+/// nobody has: nothing can be written, and only who would take it looks for the byte at all.
+fn writes_without_blocking(fd: &OwnedFd) -> bool {
+    let vector = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 1 };
+    // SAFETY: a valid descriptor; the kernel answers EFAULT to an address that is not mapped, and
+    // this one never is.
+    let written = unsafe { libc::pwritev2(fd.as_raw_fd(), &vector, 1, 0, libc::RWF_NOWAIT) };
+    let error = io::Error::last_os_error().raw_os_error();
+    written < 0 && matches!(error, Some(libc::EFAULT | libc::EAGAIN))
 }
 
 struct Deallocation {

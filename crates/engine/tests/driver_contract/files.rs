@@ -19,7 +19,8 @@ on_both_drivers! {
 
 const BYTES: usize = 256 << 10;
 /// A driver may carry a request out in different ways; they have to come to the same.
-const WAYS: [MayBlock; 3] = [MayBlock::Nothing, MayBlock::Writes, MayBlock::Everything];
+const WAYS: [MayBlock; 4] =
+    [MayBlock::Nothing, MayBlock::StableWrites, MayBlock::Writes, MayBlock::Everything];
 
 fn what_is_written_is_read(mut bench: Bench) {
     let file = file(BYTES, 0xAA);
