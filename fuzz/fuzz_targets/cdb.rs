@@ -25,8 +25,6 @@ fn row(bytes: &[u8]) -> Row {
             _ => ZeroLength::ToTheEnd,
         },
         refused: vec![bytes[9]; usize::from(bytes[10])],
-        thin_bits: bytes[11],
-        needs_thin: bytes[12] & 1 != 0,
         has_fua: bytes[12] & 2 != 0,
         page_key: vec![bytes[13]; usize::from(bytes[14])],
         writes_medium: bytes[12] & 4 != 0,

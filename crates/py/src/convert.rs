@@ -34,8 +34,6 @@ pub(crate) struct RowDict {
     has_fua: bool,
     writes_medium: bool,
     unit_attention_passes: bool,
-    needs_thin: bool,
-    thin_mask: u8,
 }
 
 impl RowDict {
@@ -59,8 +57,6 @@ impl RowDict {
                 other => return Err(unknown(&format!("zero_length {other:?}"))),
             },
             refused: self.refused,
-            thin_bits: self.thin_mask,
-            needs_thin: self.needs_thin,
             has_fua: self.has_fua,
             page_key: self.page_key.unwrap_or_default(),
             writes_medium: self.writes_medium,

@@ -496,8 +496,6 @@ def _row(command: Command) -> dict[str, RowValue]:
         "writes_medium": command.writes_medium,
         "data_out": command.data_out,
         "unit_attention_passes": command.unit_attention is UnitAttention.PASS,
-        "needs_thin": command.needs_thin,
-        "thin_mask": command.thin_mask,
     }
 
 

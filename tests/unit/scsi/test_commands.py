@@ -56,8 +56,7 @@ ROW_KEYS: Final = {
     "name", "opcode", "service_action", "service_action_mask", "cdb_bytes", "execution",
     "lba_offset", "lba_bytes", "lba_mask", "length_offset", "length_bytes", "allocation_offset",
     "allocation_bytes", "zero_length", "page_key", "protect_mask", "refused", "has_fua", "has_dpo",
-    "has_ndob", "bytchk", "writes_medium", "data_out", "unit_attention_passes", "needs_thin",
-    "thin_mask",
+    "has_ndob", "bytchk", "writes_medium", "data_out", "unit_attention_passes",
 }  # fmt: skip
 
 MEDIUM: Final = {

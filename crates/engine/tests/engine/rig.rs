@@ -53,8 +53,6 @@ fn row(opcode: u8, execution: Execution) -> Row {
         allocation: None,
         zero_length: ZeroLength::Nothing,
         refused: Vec::new(),
-        thin_bits: 0,
-        needs_thin: false,
         has_fua: true,
         page_key: Vec::new(),
         writes_medium: false,

@@ -113,10 +113,6 @@ pub struct Row {
     pub zero_length: ZeroLength,
     /// Bits of the CDB that ask for what no unit has (protection information, NACA, ANCHOR).
     pub refused: Vec<u8>,
-    /// Bits of byte 1 that only a thin unit serves.
-    pub thin_bits: u8,
-    /// Served by thin units only.
-    pub needs_thin: bool,
     /// Byte 1 bit 3 is FUA.
     pub has_fua: bool,
     /// Bits of the CDB that select a page.

@@ -137,8 +137,6 @@ fn table(random: &mut Random) -> CommandTable {
                 ZeroLength::ToTheEnd,
             ]),
             refused: if random.one_in(4) { random.bytes(16) } else { Vec::new() },
-            thin_bits: 0,
-            needs_thin: false,
             has_fua: random.one_in(2),
             page_key: if random.one_in(2) { random.bytes(6) } else { Vec::new() },
             writes_medium: false,

@@ -70,8 +70,6 @@ impl Ask {
             allocation: None,
             zero_length: self.zero_length,
             refused: Vec::new(),
-            thin_bits: 0,
-            needs_thin: false,
             has_fua: true,
             page_key: Vec::new(),
             writes_medium,
