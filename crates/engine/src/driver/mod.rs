@@ -154,7 +154,4 @@ pub trait Driver {
 
     /// Requests that one device may have in flight.
     fn device_window(&self, may_block: bool) -> usize;
-
-    /// System calls made so far by this driver.
-    fn system_calls(&self) -> u64;
 }

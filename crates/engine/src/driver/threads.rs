@@ -40,7 +40,6 @@ pub struct Threads {
     /// Connections that had more to read than one round allows, or that no buffer was free for.
     hungry: Vec<u32>,
     files: Blocking,
-    system_calls: u64,
 }
 
 impl Threads {
@@ -64,7 +63,6 @@ impl Threads {
             ready: Vec::new(),
             hungry: Vec::new(),
             files: Blocking::new(name)?,
-            system_calls: 0,
         };
         let work_fd = driver.files.descriptor();
         driver.control(libc::EPOLL_CTL_ADD, wake_fd, libc::EPOLLIN as u32, WAKE)?;
@@ -74,7 +72,6 @@ impl Threads {
 
     fn control(&mut self, action: i32, fd: RawFd, events: u32, data: u64) -> io::Result<()> {
         let mut event = libc::epoll_event { events, u64: data };
-        self.system_calls += 1;
         // SAFETY: valid descriptors and an event of ours.
         let result = unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), action, fd, &mut event) };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -178,7 +175,6 @@ impl Threads {
     }
 
     fn read(&mut self, fd: RawFd, to: *mut u8, length: usize) -> i32 {
-        self.system_calls += 1;
         // SAFETY: `to` is a shared buffer of ours or the caller's memory, for `length` bytes.
         let result = unsafe { libc::recv(fd, to.cast(), length, libc::MSG_DONTWAIT) };
         outcome(result)
@@ -188,7 +184,6 @@ impl Threads {
         let Some(socket) = self.sockets.get_mut(&connection) else { return };
         let Some(message) = socket.send else { return };
         let fd = socket.fd;
-        self.system_calls += 1;
         // SAFETY: the caller keeps the message and what it points to until the completion.
         let result = unsafe { libc::sendmsg(fd, message, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) };
         let result = outcome(result);
@@ -205,7 +200,6 @@ impl Threads {
             0 => 0,
             nanos => i32::try_from(nanos.div_ceil(1_000_000)).unwrap_or(i32::MAX),
         };
-        self.system_calls += 1;
         // SAFETY: a valid descriptor and an array of ours of that length.
         let count = unsafe {
             libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 64, milliseconds)
@@ -313,9 +307,5 @@ impl Driver for Threads {
         // Every request holds a thread, whatever is behind it.
         let _ = may_block;
         WORKERS / 2
-    }
-
-    fn system_calls(&self) -> u64 {
-        self.system_calls
     }
 }

@@ -56,7 +56,6 @@ pub struct Uring {
     ring: IoUring,
     buffers: SharedBuffers,
     files: Blocking,
-    system_calls: u64,
     overflowed: Vec<squeue::Entry>,
 }
 
@@ -81,7 +80,7 @@ impl Uring {
         }?;
         ring.submitter().register_iowq_max_workers(&mut [KERNEL_WORKERS, KERNEL_WORKERS])?;
         let files = Blocking::new(name)?;
-        let mut uring = Self { ring, buffers, files, system_calls: 0, overflowed: Vec::new() };
+        let mut uring = Self { ring, buffers, files, overflowed: Vec::new() };
         (0..BUFFERS).for_each(|id| uring.buffers.offer(id));
         uring.watch(wake_fd, tag::WAKE);
         uring.watch(uring.files.descriptor(), tag::BLOCKING);
@@ -107,7 +106,6 @@ impl Uring {
         // Driver interface demands.
         let full = unsafe { self.ring.submission().push(&entry) }.is_err();
         if full {
-            self.system_calls += 1;
             // EBUSY or EAGAIN: the kernel wants completions to be reaped first.
             let _ = self.ring.submit();
             // SAFETY: as above.
@@ -296,7 +294,6 @@ impl Driver for Uring {
         let want = usize::from(!patience.is_zero());
         let timeout = Timespec::from(patience);
         let args = SubmitArgs::new().timespec(&timeout);
-        self.system_calls += 1;
         match self.ring.submitter().submit_with_args(want, &args) {
             Ok(_) => {}
             Err(error) => match error.raw_os_error() {
@@ -329,9 +326,5 @@ impl Driver for Uring {
 
     fn device_window(&self, may_block: bool) -> usize {
         if may_block { KERNEL_WORKERS as usize / 2 } else { DIRECT_WINDOW }
-    }
-
-    fn system_calls(&self) -> u64 {
-        self.system_calls
     }
 }

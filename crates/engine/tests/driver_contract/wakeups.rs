@@ -13,7 +13,6 @@ on_both_drivers! {
     every_message_after_a_look_wakes_again,
     waiting_for_no_time_brings_what_is_there,
     waiting_for_nothing_ends_in_time,
-    a_driver_counts_its_system_calls,
 }
 
 fn a_message_ends_the_wait(mut bench: Bench) {
@@ -100,11 +99,4 @@ fn waiting_for_nothing_ends_in_time(mut bench: Bench) {
         assert!(start.elapsed() >= patience && start.elapsed() < Duration::from_secs(10));
         assert_eq!(bench.take_told(), []);
     }
-}
-
-fn a_driver_counts_its_system_calls(mut bench: Bench) {
-    let before = bench.driver.system_calls();
-    bench.wait(Duration::ZERO);
-    bench.wait(Duration::ZERO);
-    assert!(bench.driver.system_calls() >= before + 2);
 }
