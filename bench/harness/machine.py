@@ -82,7 +82,8 @@ def _os_name() -> str:
 
 
 def _file_system(path: Path) -> str:
-    return _output("stat", "--file-system", "--format=%T", str(path)) or "unknown file system"
+    # stat calls ext4 by the number that it shares with ext2.
+    return _output("findmnt", "-no", "FSTYPE", "-T", str(path)) or "unknown file system"
 
 
 def _reclaim() -> str:
