@@ -247,7 +247,20 @@ fn make_driver(
             let defer_taskrun = features.defer_taskrun;
             Ok((Box::new(ring), Started { name: "io_uring", reason: None, defer_taskrun }))
         }
-        Err(error) if choice == DriverChoice::Auto => threads(Some(error.to_string())),
-        Err(error) => Err(error),
+        Err(error) if choice == DriverChoice::Auto => threads(Some(why_no_ring(&error))),
+        Err(error) => Err(io::Error::new(error.kind(), why_no_ring(&error))),
+    }
+}
+
+/// What keeps us from io_uring, and the way out where there is one.
+fn why_no_ring(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::ENOMEM) => {
+            format!("io_uring: {error}; more memory must be lockable (ulimit -l)")
+        }
+        Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => {
+            format!("io_uring: {error}; a container or kernel.io_uring_disabled refuses it")
+        }
+        _ => format!("io_uring: {error}"),
     }
 }
