@@ -14,7 +14,7 @@ from tests.tidy.source_tree import ROOT, SOURCE, files, shown
 if TYPE_CHECKING:
     from pathlib import Path
 
-PURE_PACKAGES = ("proto", "scsi", "model")
+PURE_PACKAGES = ("proto", "scsi", "model", "sched")
 IMPURE_MODULES = {
     *("asyncio", "logging", "os", "random", "secrets", "selectors", "shutil", "signal", "socket"),
     *("ssl", "structlog", "subprocess", "tempfile", "threading", "time"),

@@ -1,0 +1,1 @@
+"""The scheduler of a backing device: its settings and its readable specification. Pure."""
