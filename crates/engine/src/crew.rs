@@ -7,7 +7,9 @@ use crate::driver::uring::Uring;
 use crate::mailbox::Mailbox;
 use crate::session::Lun;
 use crate::shared::{Message, Options, Shared, Tables, lock};
-use crate::submitter::Submitter;
+use crate::submitter::{Discipline, Submitter};
+use crate::volume::{Kind, Volume};
+use std::collections::HashMap;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -27,7 +29,8 @@ pub enum DriverChoice {
 /// Who shares submitters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placement {
-    /// Everybody: a small global pool. A session gets the submitter with the fewest.
+    /// Everybody: a small global pool. A session gets the submitter with the fewest; under fair
+    /// scheduling all sessions of a device get the same, because one scheduler must see them all.
     Shared,
     /// Each backing device has its own; a session gets the one of its first unit's device.
     PerDevice,
@@ -61,6 +64,8 @@ pub struct Crew {
     tables: Tables,
     pool_bytes: usize,
     waiting: Mutex<Vec<Option<Receiver<Message>>>>,
+    /// Which submitter schedules for a device.
+    owners: Mutex<HashMap<u32, usize>>,
     done: (Sender<io::Result<()>>, Mutex<Receiver<io::Result<()>>>),
     report: Report,
 }
@@ -92,6 +97,7 @@ impl Crew {
             shared,
             tables,
             pool_bytes,
+            owners: Mutex::default(),
             waiting: Mutex::new(receivers.into_iter().map(Some).collect()),
             done: (sender, Mutex::new(receiver)),
             report: Report {
@@ -135,11 +141,21 @@ impl Crew {
         let place = match (self.placement, luns.first()) {
             (Placement::PerDevice, Some(lun)) => lun.unit.volume.device as usize % most,
             (Placement::PerContext, Some(lun)) => lun.context.index as usize % most,
+            (Placement::Shared, Some(lun)) if self.is_scheduled(&lun.unit.volume) => {
+                let device = lun.unit.volume.device;
+                *lock(&self.owners).entry(device).or_insert_with(|| self.least_loaded())
+            }
             (Placement::Shared, _) => self.least_loaded(),
             (_, None) => 0,
         };
         self.ensure(place)?;
         Ok(place)
+    }
+
+    /// One scheduler has to see everybody who uses this volume's device. What is answered from
+    /// memory, the page cache too, is limited by the submitter, and each of them shares itself.
+    fn is_scheduled(&self, volume: &Volume) -> bool {
+        self.shared.options.discipline == Discipline::Fair && volume.spec.kind == Kind::Direct
     }
 
     fn least_loaded(&self) -> usize {

@@ -12,7 +12,9 @@ use crate::shared::{
 use crate::volume::{self, OpenError, Spec, Volume};
 use fairlead_proto::iscsi::parameters::Parameters;
 use fairlead_proto::scsi::sense::Sense;
+use fairlead_sched::ContextId;
 use fairlead_sched::directory::{Entry, Key};
+use fairlead_sched::settings::Settings;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -49,6 +51,8 @@ pub struct LunMapping {
     pub logical_unit: u32,
     /// The grouping's key.
     pub context: String,
+    /// What a new context of this key is due.
+    pub settings: Settings,
     /// No writes by this session.
     pub read_only: bool,
 }
@@ -246,7 +250,7 @@ impl Engine {
         for (mapping, unit) in mappings.iter().zip(found) {
             let device = unit.volume.spec.device.clone();
             let key = Key { client: mapping.context.clone(), device };
-            let (context, accounts) = lock(&self.shared.directory).attach(&key);
+            let (context, accounts) = lock(&self.shared.directory).attach(&key, mapping.settings);
             luns.push(Lun {
                 number: mapping.lun,
                 unit,
@@ -332,6 +336,19 @@ impl Engine {
         let mut records: Vec<_> = lock(&self.shared.sessions).values().map(Arc::clone).collect();
         records.sort_by_key(|record| record.id);
         records
+    }
+
+    /// Gives a context its settings. They hold from the next request on.
+    ///
+    /// # Errors
+    /// There is no such context (any more).
+    pub fn set_context(&self, id: ContextId, settings: Settings) -> Result<(), EngineError> {
+        let unknown = |_| EngineError::Unknown("context", u64::from(id.index));
+        lock(&self.shared.directory).set(id, settings).map_err(unknown)?;
+        for submitter in 0..self.shared.mailboxes.len() {
+            self.shared.post(submitter, Message::SetContext(id, settings));
+        }
+        Ok(())
     }
 
     /// All contexts that are not released.

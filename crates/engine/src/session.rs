@@ -115,6 +115,8 @@ pub struct Job {
     pub buffer: Option<Buffer>,
     /// The request that is queued or submitted.
     pub operation: Option<Operation>,
+    /// What follows it, where a large one was cut.
+    pub rest_bytes: u64,
     /// When the command came.
     pub arrived: Nanos,
     /// When the request was queued, then when it was submitted.
@@ -154,6 +156,7 @@ impl Job {
             context: None,
             buffer: None,
             operation: None,
+            rest_bytes: 0,
             arrived: 0,
             since: 0,
             frames_out: 0,

@@ -4,12 +4,14 @@
 use crate::mailbox::{Mailbox, Wakeup};
 use crate::program::Unit;
 use crate::session::Adopt;
+use crate::submitter::Discipline;
 use crate::volume::Volume;
 use fairlead_proto::scsi::sense::Sense;
 use fairlead_proto::scsi::table::CommandTable;
 use fairlead_sched::ContextId;
 use fairlead_sched::accounts::Counter;
 use fairlead_sched::directory::{Directory, Entry};
+use fairlead_sched::settings::Settings;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
@@ -55,6 +57,8 @@ pub struct Options {
     pub queue_depth: u16,
     /// All task buffers together.
     pub memory_limit_bytes: usize,
+    /// Which request a device gets next.
+    pub discipline: Discipline,
 }
 
 /// What the control plane hears.
@@ -203,6 +207,8 @@ pub enum Message {
     Adopt(Box<Adopt>),
     /// End a session.
     EndSession(u64, &'static str),
+    /// A context is due something else from now on.
+    SetContext(ContextId, Settings),
     /// Python has answered.
     Answer {
         /// As in the event.

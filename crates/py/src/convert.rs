@@ -1,7 +1,9 @@
 //! Plain data between Python and the engine.
 
+use crate::scheduler::PySettings;
 use fairlead_engine::engine::LunMapping;
 use fairlead_engine::shared::{Event, Options, Page, SessionRecord};
+use fairlead_engine::submitter::Discipline;
 use fairlead_engine::volume::{Kind, Spec, Volume};
 use fairlead_proto::scsi::sense::Sense;
 use fairlead_proto::scsi::table::{Execution, Field, Row, ZeroLength};
@@ -71,13 +73,15 @@ pub(crate) struct Mapping {
     lun: u16,
     logical_unit: u32,
     context: String,
+    settings: PySettings,
     read_only: bool,
 }
 
 impl Mapping {
-    pub(crate) fn into_mapping(self) -> LunMapping {
-        let Self { lun, logical_unit, context, read_only } = self;
-        LunMapping { lun, logical_unit, context, read_only }
+    pub(crate) fn into_mapping(self) -> PyResult<LunMapping> {
+        let Self { lun, logical_unit, context, settings, read_only } = self;
+        let settings = settings.into_settings()?;
+        Ok(LunMapping { lun, logical_unit, context, settings, read_only })
     }
 }
 
@@ -98,6 +102,11 @@ pub(crate) fn to_options(dict: &Bound<'_, PyDict>) -> PyResult<Options> {
         stall_ns: ns("stall_s")?,
         queue_depth: item(dict, "queue_depth")?,
         memory_limit_bytes: item(dict, "memory_limit_bytes")?,
+        discipline: match item::<String>(dict, "scheduler")?.as_str() {
+            "fair" => Discipline::Fair,
+            "fifo" => Discipline::Fifo,
+            other => return Err(PyValueError::new_err(format!("unknown scheduler {other:?}"))),
+        },
     })
 }
 
@@ -252,6 +261,8 @@ pub(crate) fn contexts<'py>(py: Python<'py>, entries: &[Entry]) -> PyResult<Boun
 fn context<'py>(py: Python<'py>, entry: &Entry, state: &str) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     let accounts = &entry.accounts;
+    dict.set_item("index", entry.id.index)?;
+    dict.set_item("generation", entry.id.generation)?;
     dict.set_item("key", &entry.key.client)?;
     dict.set_item("device", &entry.key.device)?;
     dict.set_item("state", state)?;

@@ -3,15 +3,18 @@
 //! No decisions are taken here, and no Python object is kept.
 
 mod convert;
+mod scheduler;
 
 use convert::{Mapping, RowDict, contexts, event, sense_of, to_options, to_pages, to_spec};
-use fairlead_engine::engine::{DriverChoice, Engine, EngineError, Login, LunMapping, Placement};
+use fairlead_engine::engine::{DriverChoice, Engine, EngineError, Login, Placement};
 use fairlead_engine::shared::Tables;
 use fairlead_proto::iscsi::parameters::Parameters;
 use fairlead_proto::scsi::table::CommandTable;
+use fairlead_sched::ContextId;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use scheduler::{FairScheduler, PySettings};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -114,8 +117,13 @@ impl DataPlane {
         // SAFETY: by contract `fd` is the result of `socket.detach()`: it has no other owner.
         let socket = unsafe { OwnedFd::from_raw_fd(fd) };
         let login = session.into_login();
-        let luns: Vec<LunMapping> = luns.into_iter().map(Mapping::into_mapping).collect();
+        let luns = luns.into_iter().map(Mapping::into_mapping).collect::<PyResult<Vec<_>>>()?;
         py.detach(|| self.0.adopt(socket, login, &luns)).map_err(to_py_err)
+    }
+
+    fn set_context(&self, index: u32, generation: u32, settings: PySettings) -> PyResult<()> {
+        let id = ContextId { index, generation };
+        self.0.set_context(id, settings.into_settings()?).map_err(to_py_err)
     }
 
     fn end_session(&self, session: u64) {
@@ -200,5 +208,6 @@ impl SessionDict {
 
 #[pymodule(gil_used = false)]
 fn _dataplane(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<DataPlane>()
+    module.add_class::<DataPlane>()?;
+    module.add_class::<FairScheduler>()
 }

@@ -7,6 +7,7 @@
 
 use crate::ContextId;
 use crate::accounts::Accounts;
+use crate::settings::Settings;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -39,6 +40,8 @@ pub struct Entry {
     pub attached: u32,
     /// Sessions that have ended and still have I/O with the kernel.
     pub draining: u32,
+    /// What it is due.
+    pub settings: Settings,
     /// What it has used.
     pub accounts: Arc<Accounts>,
 }
@@ -77,8 +80,8 @@ impl Directory {
     }
 
     /// A session joins the context of this key; a closing context is not revived, the session gets
-    /// a new one.
-    pub fn attach(&mut self, key: &Key) -> (ContextId, Arc<Accounts>) {
+    /// a new one. A new context is due what `settings` says.
+    pub fn attach(&mut self, key: &Key, settings: Settings) -> (ContextId, Arc<Accounts>) {
         if let Some(entry) = self.by_key.get(key).copied().and_then(|id| self.entry_mut(id).ok()) {
             entry.attached += 1;
             return (entry.id, Arc::clone(&entry.accounts));
@@ -96,10 +99,28 @@ impl Directory {
             key: key.clone(),
             attached: 1,
             draining: 0,
+            settings,
             accounts: Arc::clone(&accounts),
         });
         self.by_key.insert(key.clone(), id);
         (id, accounts)
+    }
+
+    /// What a context is due.
+    ///
+    /// # Errors
+    /// The context was released.
+    pub fn settings(&self, id: ContextId) -> Result<Settings, Stale> {
+        self.entry(id).map(|entry| entry.settings)
+    }
+
+    /// A context is due something else from now on.
+    ///
+    /// # Errors
+    /// The context was released.
+    pub fn set(&mut self, id: ContextId, settings: Settings) -> Result<(), Stale> {
+        self.entry_mut(id)?.settings = settings;
+        Ok(())
     }
 
     /// A session will issue no more I/O in this context.
@@ -165,6 +186,7 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::{Directory, Key, Stale, State};
+    use crate::settings::Settings;
 
     fn key(client: &str) -> Key {
         Key { client: client.into(), device: "vda".into() }
@@ -173,9 +195,9 @@ mod tests {
     #[test]
     fn sessions_of_one_key_share_a_context() {
         let mut directory = Directory::new(1);
-        let (first, _) = directory.attach(&key("a"));
-        let (second, _) = directory.attach(&key("a"));
-        let (other, _) = directory.attach(&key("b"));
+        let (first, _) = directory.attach(&key("a"), Settings::default());
+        let (second, _) = directory.attach(&key("a"), Settings::default());
+        let (other, _) = directory.attach(&key("b"), Settings::default());
         assert_eq!(first, second);
         assert_ne!(first, other);
         assert_eq!(directory.entry(first).expect("active").attached, 2);
@@ -184,8 +206,8 @@ mod tests {
     #[test]
     fn a_context_is_released_once_when_the_last_session_is_drained() {
         let mut directory = Directory::new(1);
-        let (id, _) = directory.attach(&key("a"));
-        directory.attach(&key("a"));
+        let (id, _) = directory.attach(&key("a"), Settings::default());
+        directory.attach(&key("a"), Settings::default());
         directory.detach(id).expect("active");
         assert!(directory.drained(id).expect("active").is_none());
         directory.detach(id).expect("active");
@@ -198,15 +220,29 @@ mod tests {
     #[test]
     fn a_closing_context_is_not_revived_and_its_name_not_reused() {
         let mut directory = Directory::new(1);
-        let (old, _) = directory.attach(&key("a"));
+        let (old, _) = directory.attach(&key("a"), Settings::default());
         directory.detach(old).expect("active");
-        let (new, _) = directory.attach(&key("a"));
+        let (new, _) = directory.attach(&key("a"), Settings::default());
         assert_ne!(old, new);
         directory.drained(old).expect("closing");
-        let (third, _) = directory.attach(&key("b"));
+        let (third, _) = directory.attach(&key("b"), Settings::default());
         assert_eq!(third.index, old.index);
         assert_ne!(third.generation, old.generation);
         assert!(directory.entry(old).is_err());
         assert!(directory.entry(new).is_ok());
+    }
+
+    #[test]
+    fn settings_are_the_contexts_and_change_while_it_lives() {
+        let mut directory = Directory::new(1);
+        let heavy = Settings { weight: 7, ..Settings::default() };
+        let (id, _) = directory.attach(&key("a"), heavy);
+        directory.attach(&key("a"), Settings::default());
+        assert_eq!(directory.settings(id), Ok(heavy), "a second session changes nothing");
+        directory.set(id, Settings::default()).expect("active");
+        assert_eq!(directory.settings(id), Ok(Settings::default()));
+        directory.detach(id).and_then(|()| directory.detach(id)).expect("active");
+        directory.drained(id).and_then(|_| directory.drained(id)).expect("closing");
+        assert_eq!(directory.set(id, heavy), Err(Stale(id)));
     }
 }

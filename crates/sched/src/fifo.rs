@@ -1,6 +1,7 @@
 //! First come, first served, with a bounded window towards the device.
 
-use crate::scheduler::{Cost, Full, Next, Request, Scheduler, Token};
+use crate::scheduler::{Full, Next, Request, Scheduler, Token};
+use crate::settings::Settings;
 use crate::{ContextId, Nanos};
 use std::collections::VecDeque;
 
@@ -21,12 +22,22 @@ impl Fifo {
 }
 
 impl Scheduler for Fifo {
+    fn set(&mut self, _context: ContextId, _settings: Settings, _now: Nanos) {}
+
+    fn set_window(&mut self, _window_ns: u64) {}
+
     fn push(&mut self, request: Request, _now: Nanos) -> Result<(), Full> {
         if self.queue.len() >= self.queued_max {
             return Err(Full);
         }
         self.queue.push_back(request);
         Ok(())
+    }
+
+    fn bypass(&mut self, _request: &Request, _now: Nanos) -> bool {
+        let goes = self.queue.is_empty() && self.in_flight < self.in_flight_max;
+        self.in_flight += usize::from(goes);
+        goes
     }
 
     fn next(&mut self, _now: Nanos) -> Next {
@@ -42,12 +53,12 @@ impl Scheduler for Fifo {
         }
     }
 
-    fn complete(&mut self, _context: ContextId, _cost: Cost, _now: Nanos) {
+    fn complete(&mut self, _cost_ns: u64) {
         debug_assert!(self.in_flight > 0, "completed more often than submitted");
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    fn remove(&mut self, token: Token) -> bool {
+    fn remove(&mut self, _context: ContextId, token: Token, _now: Nanos) -> bool {
         let place = self.queue.iter().position(|request| request.token == token);
         place.and_then(|place| self.queue.remove(place)).is_some()
     }
@@ -81,11 +92,11 @@ impl Scheduler for Fifo {
 mod tests {
     use super::Fifo;
     use crate::ContextId;
-    use crate::scheduler::{Cost, Full, Next, Request, Scheduler};
+    use crate::scheduler::{Full, Next, Request, Scheduler};
 
     fn request(context: u32, token: u64) -> Request {
         let context = ContextId { index: context, generation: 0 };
-        Request { context, token, cost: Cost { bytes: 4096 } }
+        Request { context, token, cost_ns: 1, length_bytes: 4096 }
     }
 
     #[test]
@@ -98,7 +109,7 @@ mod tests {
         assert_eq!(fifo.next(0), Next::Submit(request(0, 0)));
         assert_eq!(fifo.next(0), Next::Submit(request(0, 1)));
         assert_eq!(fifo.next(0), Next::WindowFull);
-        fifo.complete(request(0, 0).context, Cost { bytes: 4096 }, 0);
+        fifo.complete(1);
         assert_eq!(fifo.next(0), Next::Submit(request(0, 2)));
         assert_eq!(fifo.next(0), Next::Idle);
     }
@@ -109,8 +120,8 @@ mod tests {
         for token in 0..4 {
             fifo.push(request(u32::from(token > 1), token), 0).expect("room");
         }
-        assert!(fifo.remove(0));
-        assert!(!fifo.remove(0));
+        assert!(fifo.remove(request(0, 0).context, 0, 0));
+        assert!(!fifo.remove(request(0, 0).context, 0, 0));
         assert_eq!(fifo.close(request(1, 0).context), [2, 3]);
         assert_eq!(fifo.next(0), Next::Submit(request(0, 1)));
         assert_eq!(fifo.next(0), Next::Idle);

@@ -2,15 +2,24 @@
 //!
 //! [`directory`] knows every context of the process by its key, [`arena`] is one submitter's part
 //! of them, [`accounts`] what each has used, [`scheduler`] decides which command is next
-//! ([`fifo`]: first come, first served).
+//! ([`fair`]: everybody by their shares, [`fifo`]: first come, first served).
 #![forbid(unsafe_code)]
 
 pub mod accounts;
 pub mod arena;
+mod backlog;
+mod calendar;
+mod class;
+pub mod cost;
 pub mod directory;
+pub mod fair;
 pub mod fifo;
+mod flow;
+mod heap;
 pub mod histogram;
 pub mod scheduler;
+pub mod settings;
+pub mod window;
 
 /// Names a context. A name outlives its context without dangling: once the context is released the
 /// generation moves on and the name is refused.

@@ -1,16 +1,10 @@
 //! The interface of a scheduler: one instance for each backing device and submitter.
 
+use crate::settings::Settings;
 use crate::{ContextId, Nanos};
 
 /// Names a request towards its scheduler.
 pub type Token = u64;
-
-/// What a request will cost the device, before it is known better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cost {
-    /// Bytes moved.
-    pub bytes: u32,
-}
 
 /// A request that waits for its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +13,10 @@ pub struct Request {
     pub context: ContextId,
     /// Its name.
     pub token: Token,
-    /// What it will cost.
-    pub cost: Cost,
+    /// What it will cost the device, estimated.
+    pub cost_ns: u64,
+    /// What it moves, for rates in bytes.
+    pub length_bytes: u32,
 }
 
 /// What to do now.
@@ -40,22 +36,32 @@ pub struct Full;
 
 /// Decides which request the device gets next. Pure: time is an argument.
 pub trait Scheduler {
-    /// Queues a request.
+    /// Gives a context its settings, new or changed; what it has queued stays queued.
+    fn set(&mut self, context: ContextId, settings: Settings, now: Nanos);
+
+    /// Lets the device have more or less estimated work at a time.
+    fn set_window(&mut self, window_ns: u64);
+
+    /// Queues a request. A context that is new has the default settings.
     ///
     /// # Errors
     /// The queue is full; the command is answered TASK SET FULL.
     fn push(&mut self, request: Request, now: Nanos) -> Result<(), Full>;
 
+    /// Counts a request as submitted, just as if it were pushed and picked, if nothing waits and it
+    /// may go now; false: push it.
+    fn bypass(&mut self, request: &Request, now: Nanos) -> bool;
+
     /// Picks the next request.
     fn next(&mut self, now: Nanos) -> Next;
 
-    /// A request that was submitted is over.
-    fn complete(&mut self, context: ContextId, cost: Cost, now: Nanos);
+    /// A request of this cost that was submitted is over.
+    fn complete(&mut self, cost_ns: u64);
 
     /// Takes a queued request back; false when it is not queued (any more).
-    fn remove(&mut self, token: Token) -> bool;
+    fn remove(&mut self, context: ContextId, token: Token, now: Nanos) -> bool;
 
-    /// Takes back everything that a context has queued.
+    /// Forgets a context; returns what it had queued.
     fn close(&mut self, context: ContextId) -> Vec<Token>;
 
     /// When [`Self::next`] may have an answer that it does not have now; `None`: only after

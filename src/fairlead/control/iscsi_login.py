@@ -21,6 +21,7 @@ from fairlead.proto.iscsi.discovery import DiscoveryCore
 from fairlead.proto.iscsi.login import LoginCore
 from fairlead.proto.iscsi.login_status import LoginStatus
 from fairlead.proto.iscsi.session import Discovery, Refused
+from fairlead.sched.settings import Settings
 from fairlead.scsi import report_luns
 
 if TYPE_CHECKING:
@@ -169,6 +170,7 @@ class IscsiLogins:
                     lun=number,
                     logical_unit=lun.logical_unit,
                     context=key,
+                    settings=Settings(),
                     read_only=lun.read_only,
                 )
             )

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fairlead.proto.iscsi.session import SessionParameters
+    from fairlead.sched.settings import Settings
     from fairlead.scsi.cdb import Command
     from fairlead.scsi.sense import Sense
 
 VolumeKind: TypeAlias = Literal["file", "direct", "null", "memory"]
 MayBlock: TypeAlias = Literal["nothing", "stable writes", "writes", "everything"]
 Driver: TypeAlias = Literal["auto", "io_uring", "threads"]
+SchedulerKind: TypeAlias = Literal["fair", "fifo"]
 Pool: TypeAlias = Literal["shared", "per_device", "per_context"]
 ContextState: TypeAlias = Literal["active", "closing", "released"]
 
@@ -39,6 +41,7 @@ class EngineOptions:
         queue_depth: commands that one session may have outstanding, 1..1024.
         nop_interval_s: an idle session is asked for a sign of life after this time; 0 never.
         nop_timeout_s: without that sign for this time the session ends.
+        scheduler: ``fair``: everybody by their shares; ``fifo``: first come, first served.
         stall_s: a device that has not answered for this time is reported.
     """
 
@@ -47,6 +50,7 @@ class EngineOptions:
     driver: Driver = "auto"
     submitters: int | None = None
     pool: Pool = "shared"
+    scheduler: SchedulerKind = "fair"
     memory_limit_bytes: int = 512 << 20
     queue_depth: int = 128
     nop_interval_s: float = 15.0
@@ -91,12 +95,14 @@ class LunMapping:
         lun: number, 0..255.
         logical_unit: what `DataPlane.add_logical_unit` returned.
         context: grouping key; with the volume's device it names the I/O context.
+        settings: what a new context of that name is due.
         read_only: this session may not write.
     """
 
     lun: int
     logical_unit: int
     context: str
+    settings: Settings
     read_only: bool
 
 
@@ -113,12 +119,15 @@ class LatencyUs:
 class ContextInfo:
     """The accounts of one I/O context. Counters only grow.
 
+    ``index`` and ``generation`` name it, see `DataPlane.set_context`.
     ``queue_time_us`` is from the arrival of a command (with its data) to its submission,
     ``service_time_us`` from there to its completion, ``response_time_us`` from the arrival of a
     command to its answer. ``entered`` and ``left`` are equal whenever
     no submitter is inside.
     """
 
+    index: int
+    generation: int
     key: str
     device: str
     state: ContextState
@@ -350,6 +359,14 @@ class DataPlane(Protocol):
             DataPlaneError: no room (memory limit), or stopping.
 
         Spec: RFC 7143 §6.3 (login phase), §4.2.2 (ordering and numbering).
+        """
+        ...
+
+    def set_context(self, index: int, generation: int, settings: Settings) -> None:
+        """Give a context its settings. They hold from its next request on; nobody is paused.
+
+        Raises:
+            DataPlaneError: there is no such context (any more).
         """
         ...
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from fairlead.dataplane.api import EngineOptions, Event, VolumeSpec
     from fairlead.proto.iscsi.session import SessionParameters
+    from fairlead.sched.settings import Settings
     from fairlead.scsi.sense import Sense
 
 _NO_TIME = LatencyUs(p50=0.0, p99=0.0, mean=0.0)
@@ -69,6 +70,7 @@ class FakeDataPlane:
         adopted: live sessions by number.
         pages: pages by logical unit.
         answers: answers by upcall.
+        settings: of each context that `set_context` was called for.
         drained_s: the argument of `stop`, once stopped.
     """
 
@@ -78,7 +80,9 @@ class FakeDataPlane:
         self.pages: dict[int, dict[bytes, bytes | Sense]] = {}
         self.answers: dict[int, Answer] = {}
         self.text_answers: dict[int, tuple[bytes, int | None]] = {}
+        self.settings: dict[tuple[int, int], Settings] = {}
         self.drained_s: float | None = None
+        self._indexes: dict[tuple[str, str], int] = {}
         self._volumes: dict[int, _Volume] = {}
         self._events: list[Event] = []
         self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -235,7 +239,13 @@ class FakeDataPlane:
         for session in self.adopted.values():
             for name in self._context_names(session):
                 counts[name] = counts.get(name, 0) + 1
-        return [_context(*name, sessions=count) for name, count in counts.items()]
+        return [self._context(*name, sessions=count) for name, count in counts.items()]
+
+    def set_context(self, index: int, generation: int, settings: Settings) -> None:
+        """See `DataPlane.set_context`."""
+        if (index, generation) not in {(c.index, c.generation) for c in self.contexts()}:
+            raise DataPlaneError(f"there is no context {index}")
+        self.settings[index, generation] = settings
 
     def volumes(self) -> list[VolumeInfo]:
         """See `DataPlane.volumes`."""
@@ -267,8 +277,12 @@ class FakeDataPlane:
         session.sock.close()
         live = {(context.key, context.device) for context in self.contexts()}
         for key, device in sorted(self._context_names(session) - live):
-            self.emit(ContextReleased(context=_context(key, device, sessions=0)))
+            self.emit(ContextReleased(context=self._context(key, device, sessions=0)))
         self.emit(SessionEnded(session=number, reason=reason, peer=session.peer))
+
+    def _context(self, key: str, device: str, *, sessions: int) -> ContextInfo:
+        index = self._indexes.setdefault((key, device), len(self._indexes))
+        return _context(index, key, device, sessions=sessions)
 
     def _context_names(self, session: AdoptedSession) -> set[tuple[str, str]]:
         devices = {
@@ -292,8 +306,10 @@ class FakeDataPlane:
             raise DataPlaneError(self._refusal)
 
 
-def _context(key: str, device: str, *, sessions: int) -> ContextInfo:
+def _context(index: int, key: str, device: str, *, sessions: int) -> ContextInfo:
     return ContextInfo(
+        index=index,
+        generation=0,
         key=key,
         device=device,
         state="active",

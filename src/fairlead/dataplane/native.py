@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         VolumeSpec,
     )
     from fairlead.proto.iscsi.session import SessionParameters
+    from fairlead.sched.settings import Settings
     from fairlead.scsi.sense import Sense
 
 # A second submitter pays off only where it has a processor to itself; see bench/README.md.
@@ -77,6 +78,7 @@ class NativeDataPlane:
                     "stall_s": options.stall_s,
                     "queue_depth": options.queue_depth,
                     "memory_limit_bytes": options.memory_limit_bytes,
+                    "scheduler": options.scheduler,
                 },
             )
         except OSError as error:
@@ -139,6 +141,10 @@ class NativeDataPlane:
             )
         except RuntimeError as error:
             raise DataPlaneError(str(error)) from None
+
+    def set_context(self, index: int, generation: int, settings: Settings) -> None:
+        """See `DataPlane.set_context`."""
+        _checked(self._plane.set_context, index, generation, settings)
 
     def end_session(self, session: int) -> None:
         """See `DataPlane.end_session`."""

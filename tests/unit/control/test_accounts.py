@@ -8,6 +8,8 @@ from fairlead.dataplane.api import ContextInfo, LatencyUs, SessionInfo
 
 TIMES = LatencyUs(p50=1.0, p99=2.0, mean=1.5)
 CONTEXT = ContextInfo(
+    index=0,
+    generation=0,
     key="a",
     device="vda",
     state="closing",

@@ -1,5 +1,6 @@
 //! Requests to volumes: queued at their device, submitted in their context, completed.
 
+use super::device::{DeviceQueue, Offered, place_of};
 use super::{Submitter, Token, parts, token};
 use crate::driver::{Driver, FileRequest};
 use crate::operation::{Kind, Operation, REFUSES_WRITES};
@@ -10,27 +11,9 @@ use crate::volume::{Backing, Join, Owner, Volume, Waiter};
 use fairlead_proto::iscsi::task::{Answer, Slot};
 use fairlead_proto::scsi::status;
 use fairlead_sched::arena::Entered;
-use fairlead_sched::fifo::Fifo;
-use fairlead_sched::scheduler::{Cost, Next, Request, Scheduler};
+use fairlead_sched::settings::Settings;
+use fairlead_sched::{ContextId, Nanos};
 use std::sync::Arc;
-
-/// Requests that may wait for one device on one submitter.
-const QUEUED_MAX: usize = 8192;
-
-/// A backing device as one submitter uses it.
-pub(super) struct DeviceQueue {
-    pub(super) fifo: Fifo,
-    pub(super) is_due: bool,
-}
-
-fn place_of(volume: &Volume) -> usize {
-    // Buffered and direct requests of one device have windows of their own.
-    2 * volume.device as usize + usize::from(volume.may_block())
-}
-
-fn cost(operation: &Operation) -> Cost {
-    Cost { bytes: u32::try_from(operation.length_bytes).unwrap_or(u32::MAX) }
-}
 
 /// Submits a file request. Only who has entered a context can.
 fn submit_file(entered: &Entered<'_>, driver: &mut dyn Driver, token: Token, request: FileRequest) {
@@ -39,16 +22,26 @@ fn submit_file(entered: &Entered<'_>, driver: &mut dyn Driver, token: Token, req
 }
 
 impl Submitter {
-    fn queue(&mut self, volume: &Volume) -> &mut DeviceQueue {
+    /// The queue of a volume's device.
+    pub(super) fn queue(&mut self, volume: &Volume) -> &mut DeviceQueue {
         let place = place_of(volume);
         if self.devices.len() <= place {
             self.devices.resize_with(place + 1, || None);
         }
-        let window = self.driver.device_window(volume.may_block());
-        self.devices.get_mut(place).expect("just made").get_or_insert_with(|| DeviceQueue {
-            fifo: Fifo::new(QUEUED_MAX, window),
-            is_due: false,
-        })
+        let requests_max = self.driver.device_window(volume.may_block());
+        let discipline = self.shared.options.discipline;
+        self.devices
+            .get_mut(place)
+            .expect("just made")
+            .get_or_insert_with(|| DeviceQueue::new(volume, requests_max, discipline))
+    }
+
+    /// A device may have something to submit.
+    pub(super) fn make_due(&mut self, place: usize) {
+        let queue = self.devices.get_mut(place).and_then(Option::as_mut);
+        if queue.is_some_and(|queue| !std::mem::replace(&mut queue.is_due, true)) {
+            self.due_devices.push(place);
+        }
     }
 
     fn volume_of(session: &mut Session, slot: Slot) -> Option<Arc<Volume>> {
@@ -69,15 +62,20 @@ impl Submitter {
             // next must not fill the device's window, or nothing else would get through.
             return self.submit(session, index, slot);
         }
-        let request = Request { context, token: token(index, slot), cost: cost(&operation) };
-        let place = place_of(&volume);
         let queue = self.queue(&volume);
-        if queue.fifo.push(request, now).is_err() {
-            let answer = Answer { status: status::TASK_SET_FULL, sense: None, cdb_bytes: 0 };
-            return self.finish(session, index, slot, answer);
-        }
-        if !std::mem::replace(&mut queue.is_due, true) {
-            self.due_devices.push(place);
+        let piece_bytes = queue.cut(&operation);
+        let piece = Operation { length_bytes: piece_bytes, ..operation };
+        let offered = queue.offer(context, token(index, slot), &piece, now);
+        let job = session.job(slot);
+        job.operation = Some(piece);
+        job.rest_bytes = operation.length_bytes - piece_bytes;
+        match offered {
+            Offered::Submit => self.submit(session, index, slot),
+            Offered::Queued => self.make_due(place_of(&volume)),
+            Offered::Full => {
+                let answer = Answer { status: status::TASK_SET_FULL, sense: None, cdb_bytes: 0 };
+                self.finish(session, index, slot, answer);
+            }
         }
     }
 
@@ -90,10 +88,8 @@ impl Submitter {
             loop {
                 let now = self.now;
                 let queue = self.devices.get_mut(place).and_then(Option::as_mut);
-                let Some(Next::Submit(request)) = queue.map(|queue| queue.fifo.next(now)) else {
-                    break;
-                };
-                let (index, slot) = parts(request.token);
+                let Some(token) = queue.and_then(|queue| queue.next(now)) else { break };
+                let (index, slot) = parts(token);
                 self.with_session(index, |this, session| this.submit(session, index, slot));
             }
         }
@@ -111,13 +107,13 @@ impl Submitter {
         if operation.kind.writes() && volume.locks.blocks(operation.offset_bytes, end, owner) {
             job.place = Place::WantsRange;
             self.wants_range.push(token);
-            self.leave_device(&volume, context, &operation);
+            self.leave_device(&volume, &operation, None);
             return;
         }
         let outcome = {
             let Ok(entered) = self.arena.enter(context) else {
                 // Its session is ending: everything queued has been taken back before.
-                self.leave_device(&volume, context, &operation);
+                self.leave_device(&volume, &operation, None);
                 return;
             };
             let waiter = Waiter { submitter: self.index, token };
@@ -132,22 +128,69 @@ impl Submitter {
         }
     }
 
-    fn leave_device(
-        &mut self,
-        volume: &Volume,
-        context: fairlead_sched::ContextId,
-        operation: &Operation,
-    ) {
+    fn leave_device(&mut self, volume: &Volume, operation: &Operation, took_ns: Option<Nanos>) {
         if operation.kind == Kind::Flush {
             return;
         }
-        let now = self.now;
-        let place = place_of(volume);
-        let queue = self.queue(volume);
-        queue.fifo.complete(context, cost(operation), now);
-        if queue.fifo.queued() > 0 && !std::mem::replace(&mut queue.is_due, true) {
-            self.due_devices.push(place);
+        if self.queue(volume).complete(operation, took_ns) {
+            self.make_due(place_of(volume));
         }
+    }
+
+    /// The wire has had its turn, and time has passed: devices may have something to submit.
+    pub(super) fn begin_turn(&mut self) {
+        let now = self.now;
+        for place in 0..self.devices.len() {
+            let queue = self.devices.get_mut(place).and_then(Option::as_mut);
+            if queue.is_some_and(|queue| queue.begin_turn(now)) {
+                self.make_due(place);
+            }
+        }
+    }
+
+    /// When a context that its limit holds may go on, or at once for what only waits for its turn.
+    pub(super) fn devices_wake_at(&self) -> Option<Nanos> {
+        self.devices.iter().flatten().filter_map(|queue| queue.wake_at()).min()
+    }
+
+    /// Takes a queued request back from its device.
+    pub(super) fn take_back(&mut self, session: &mut Session, slot: Slot, token: Token) {
+        let now = self.now;
+        let Some(volume) = Self::volume_of(session, slot) else { return };
+        let Some(context) = session.job(slot).context else { return };
+        if self.queue(&volume).remove(context, token, now) {
+            // The one behind it may be cheaper, and fit.
+            self.make_due(place_of(&volume));
+        }
+    }
+
+    /// Gives a context its settings, at the devices of the units that it is used for.
+    pub(super) fn set_context(&mut self, context: ContextId, settings: Settings) {
+        for index in 0..self.sessions.len() as u32 {
+            self.with_session(index, |this, session| {
+                for lun in session.luns.iter().filter(|lun| lun.context == context) {
+                    let volume = Arc::clone(&lun.unit.volume);
+                    this.apply_settings(&volume, context, settings);
+                }
+            });
+        }
+    }
+
+    /// Gives a context its settings at the device of one volume.
+    pub(super) fn apply_settings(
+        &mut self,
+        volume: &Volume,
+        context: ContextId,
+        settings: Settings,
+    ) {
+        let now = self.now;
+        self.queue(volume).set(context, settings, now);
+        self.make_due(place_of(volume));
+    }
+
+    /// A context has left the submitter.
+    pub(super) fn close_context(&mut self, context: ContextId) {
+        self.devices.iter_mut().flatten().for_each(|queue| queue.close(context));
     }
 
     /// The driver has carried a request out.
@@ -232,8 +275,10 @@ impl Submitter {
             let service_ns = now.saturating_sub(job.since);
             job.place = Place::Collecting;
             job.operation = None;
-            this.leave_device(&volume, context, &operation);
-            this.arena.completed(context, service_ns);
+            this.leave_device(&volume, &operation, Some(service_ns));
+            if this.arena.completed(context, service_ns) {
+                this.close_context(context);
+            }
             if operation.kind.writes() {
                 this.check_quiet(Some(session), index);
             }
@@ -244,7 +289,9 @@ impl Submitter {
             if job.dead {
                 return this.reap(session, index, slot);
             }
-            match remainder(&operation, result) {
+            let rest_bytes = std::mem::take(&mut job.rest_bytes);
+            let length_bytes = operation.length_bytes + rest_bytes;
+            match remainder(&Operation { length_bytes, ..operation }, result) {
                 Err(errno) => {
                     let input = Input::Failed(operation.kind, errno);
                     this.proceed(session, index, slot, input);

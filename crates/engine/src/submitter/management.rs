@@ -11,7 +11,6 @@ use fairlead_proto::iscsi::bhs::{opcode, reject};
 use fairlead_proto::iscsi::connection::Request;
 use fairlead_proto::iscsi::task::{Slot, State};
 use fairlead_proto::scsi::lun;
-use fairlead_sched::scheduler::Scheduler;
 use std::sync::atomic::Ordering;
 
 /// Function codes.
@@ -250,7 +249,7 @@ impl Submitter {
             match place {
                 Place::Queued => {
                     let token = token(index, slot);
-                    self.devices.iter_mut().flatten().any(|queue| queue.fifo.remove(token));
+                    self.take_back(session, slot, token);
                     session.job(slot).place = Place::Collecting;
                 }
                 Place::Upcall => self.drop_upcall(upcall),

@@ -5,6 +5,7 @@
 //! a task does next, [`io`] requests to volumes, [`management`] aborts, [`timers`] time.
 
 mod commands;
+mod device;
 mod io;
 mod management;
 mod network;
@@ -16,11 +17,11 @@ use crate::clock;
 use crate::driver::{Completion, Driver};
 use crate::session::{Batch, Session};
 use crate::shared::{Message, Shared, Tables, lock};
+use device::DeviceQueue;
+pub use device::Discipline;
 use fairlead_proto::iscsi::task::Slot;
 use fairlead_sched::Nanos;
 use fairlead_sched::arena::Arena;
-use fairlead_sched::scheduler::Scheduler;
-use io::DeviceQueue;
 use management::{AbortGroup, Then};
 use range::Quiet;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -132,7 +133,8 @@ impl Submitter {
     pub fn run(&mut self) -> std::io::Result<()> {
         let mut completions = Vec::with_capacity(1024);
         while !(self.stopping && self.is_last_session_over()) {
-            let until_tick = self.next_tick.saturating_sub(self.now);
+            let wakes = self.devices_wake_at().unwrap_or(Nanos::MAX).min(self.next_tick);
+            let until_tick = wakes.saturating_sub(self.now);
             let patience = match (self.has_work(), self.stopping) {
                 (true, _) => 0,
                 (false, true) => until_tick.min(STOPPING_TICK),
@@ -140,6 +142,7 @@ impl Submitter {
             };
             self.driver.wait(Duration::from_nanos(patience), &mut completions)?;
             self.now = clock::now();
+            self.begin_turn();
             for completion in completions.drain(..) {
                 self.handle(completion);
             }
@@ -213,6 +216,7 @@ impl Submitter {
     fn message(&mut self, message: Message) {
         match message {
             Message::Adopt(adopt) => self.adopt(*adopt),
+            Message::SetContext(context, settings) => self.set_context(context, settings),
             Message::EndSession(id, reason) => {
                 if let Some(index) = self.by_id.get(&id).copied() {
                     self.with_session(index, |this, session| this.end(session, index, reason));
@@ -267,7 +271,9 @@ impl Submitter {
     /// Tells the directory that a session will not use its contexts any more.
     fn detach_contexts(&mut self, session: &Session) {
         for lun in &session.luns {
-            self.arena.detach(lun.context);
+            if self.arena.detach(lun.context) {
+                self.close_context(lun.context);
+            }
             // A stale name cannot be: this session holds it until it is drained.
             let _ = lock(&self.shared.directory).detach(lun.context);
         }
@@ -276,6 +282,6 @@ impl Submitter {
 
 impl Drop for Submitter {
     fn drop(&mut self) {
-        debug_assert!(self.devices.iter().flatten().all(|queue| queue.fifo.in_flight() == 0));
+        debug_assert!(self.devices.iter().flatten().all(|queue| queue.in_flight() == 0));
     }
 }

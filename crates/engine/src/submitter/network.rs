@@ -35,6 +35,9 @@ impl Submitter {
     pub(super) fn adopt(&mut self, adopt: Adopt) {
         for lun in &adopt.luns {
             self.arena.attach(lun.context, Arc::clone(&lun.accounts));
+            // Looked up now and not when the session was announced: they may have changed since.
+            let settings = lock(&self.shared.directory).settings(lun.context).unwrap_or_default();
+            self.apply_settings(&lun.unit.volume, lun.context, settings);
         }
         let (mut session, unread) = Session::new(adopt, self.now);
         let index = self.free_sessions.pop().unwrap_or_else(|| {

@@ -16,6 +16,8 @@ mod management;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
+mod shares;
+#[cfg(test)]
 mod upcalls;
 #[cfg(test)]
 mod volumes;

@@ -3,10 +3,12 @@
 use crate::initiator::{Initiator, Outcome, PATIENCE, parameters};
 use fairlead_engine::engine::{DriverChoice, Engine, Login, LunMapping, Placement};
 use fairlead_engine::shared::{Event, Options, Page, Tables};
+use fairlead_engine::submitter::Discipline;
 use fairlead_engine::volume::{Kind, Spec};
 use fairlead_proto::iscsi::parameters::Parameters;
 use fairlead_proto::scsi::table::{CommandTable, Execution, Field, Row, ZeroLength};
 use fairlead_sched::accounts::{Accounts, Counter, Shard};
+use fairlead_sched::settings::Settings;
 use std::collections::{HashMap, VecDeque};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -151,6 +153,9 @@ impl Rig {
             stall_ns: u64::MAX,
             queue_depth: 64,
             memory_limit_bytes: bytes,
+            // The fair scheduler has all sessions of a device on one submitter; what goes on between
+            // submitters is tested without it.
+            discipline: if submitters > 1 { Discipline::Fifo } else { Discipline::Fair },
         };
         let engine = Engine::start(driver, submitters, Placement::Shared, tables(), options);
         let engine = engine.expect("an engine");
@@ -193,7 +198,8 @@ impl Rig {
     }
 
     pub(crate) fn mapping(lun: u16, logical_unit: u32, context: &str) -> LunMapping {
-        LunMapping { lun, logical_unit, context: context.into(), read_only: false }
+        let settings = Settings::default();
+        LunMapping { lun, logical_unit, context: context.into(), settings, read_only: false }
     }
 
     /// A connected pair: the target's socket, and the initiator.

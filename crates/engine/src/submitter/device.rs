@@ -1,0 +1,237 @@
+//! A backing device as one submitter uses it: its scheduler, what requests cost it, how much it gets.
+
+use crate::operation::{Kind, Operation};
+use crate::volume::{self, Volume};
+use fairlead_sched::cost::{CostModel, Direction};
+use fairlead_sched::fair::{Device, Fair};
+use fairlead_sched::fifo::Fifo;
+use fairlead_sched::scheduler::{Full, Next, Request, Scheduler, Token};
+use fairlead_sched::settings::Settings;
+use fairlead_sched::window::Window;
+use fairlead_sched::{ContextId, Nanos};
+
+/// Requests that may wait for one device on one submitter, in first come, first served order.
+const QUEUED_MAX: usize = 8192;
+/// The largest piece of a command's data.
+const PIECE_BYTES: u64 = crate::buffer::LARGEST as u64;
+const SMALL_BYTES: u64 = 8 * 1024;
+/// Small requests that a piece of a large one may cost, where large ones are cut.
+const SMALL_IN_A_PIECE: u64 = 4;
+/// Requests for which large ones leave room while small ones come.
+const RESERVED: u64 = 2;
+/// Requests that a device always gets: few, because what it has is not in our order any more.
+const DIRECT_FLOOR: u64 = 4;
+/// The page cache answers most at once, and then a larger batch costs fewer system calls.
+const BUFFERED_FLOOR: u64 = 32;
+
+/// Who is next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Discipline {
+    /// Everybody by their shares.
+    #[default]
+    Fair,
+    /// First come, first served: to compare with.
+    Fifo,
+}
+
+/// What became of a request that came for the device.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// The device can have it at once.
+    Submit,
+    /// It waits for its turn.
+    Queued,
+    /// There is no room: TASK SET FULL.
+    Full,
+}
+
+/// The place of a volume's device in the submitter's table: what is answered from memory is limited
+/// by the submitter itself, and buffered and direct requests of one device have queues of their own.
+pub(super) fn place_of(volume: &Volume) -> usize {
+    match volume.descriptor() {
+        None => 0,
+        Some(_) => 1 + 2 * volume.device as usize + usize::from(volume.may_block()),
+    }
+}
+
+/// A device's queue on one submitter.
+pub(super) struct DeviceQueue {
+    scheduler: Box<dyn Scheduler>,
+    costs: CostModel,
+    /// What a small request costs, which is its place in the window.
+    unit_ns: u64,
+    window: Window,
+    requests_max: usize,
+    /// Requests longer than this are cut while others want the device.
+    cut_bytes: Option<u64>,
+    is_shared: bool,
+    /// Costs of what was answered at once: they make room when the wire has had its turn.
+    answered: Option<Vec<u64>>,
+    /// In the list of devices that may have something to submit.
+    pub(super) is_due: bool,
+}
+
+impl DeviceQueue {
+    /// For the device of this volume, which may have so many requests in flight.
+    pub(super) fn new(volume: &Volume, requests_max: usize, discipline: Discipline) -> Self {
+        let is_direct = volume.spec.kind == volume::Kind::Direct;
+        let costs = if is_direct { CostModel::FLASH } else { CostModel::CPU };
+        let read = |bytes| costs.estimate(Direction::Read, bytes);
+        let unit_ns = read(4096);
+        let floor = if is_direct { DIRECT_FLOOR } else { BUFFERED_FLOOR };
+        let cut_bytes = is_direct.then(|| {
+            // The longest that costs no more, in whole pages.
+            let kib = (SMALL_IN_A_PIECE * unit_ns - costs.read.base_ns) / costs.read.per_kib_ns;
+            (kib * 1024) & !4095
+        });
+        let cost_max_ns = read(cut_bytes.unwrap_or(PIECE_BYTES));
+        let device = if volume.descriptor().is_some() {
+            // The window counts requests.
+            Device {
+                window_ns: floor * unit_ns,
+                cost_max_ns,
+                small_ns: read(SMALL_BYTES),
+                reserve_ns: RESERVED * unit_ns,
+                place_ns: Some(unit_ns),
+            }
+        } else {
+            // A turn's worth of the submitter's time.
+            let window_ns = cost_max_ns;
+            Device { window_ns, cost_max_ns, small_ns: 0, reserve_ns: 0, place_ns: None }
+        };
+        let scheduler: Box<dyn Scheduler> = match discipline {
+            Discipline::Fair => Box::new(Fair::new(device)),
+            Discipline::Fifo => Box::new(Fifo::new(QUEUED_MAX, requests_max)),
+        };
+        Self {
+            scheduler,
+            costs,
+            window: Window::new(floor),
+            unit_ns,
+            requests_max,
+            cut_bytes,
+            is_shared: false,
+            answered: volume.descriptor().is_none().then(Vec::new),
+            is_due: false,
+        }
+    }
+
+    /// What a request costs.
+    fn cost_ns(&self, operation: &Operation) -> u64 {
+        let (direction, bytes) = match operation.kind {
+            Kind::Write | Kind::WriteStable => (Direction::Write, operation.length_bytes),
+            Kind::Read => (Direction::Read, operation.length_bytes),
+            // These move nothing; how long they take does not depend on their length.
+            Kind::Discard | Kind::Zero | Kind::Flush | Kind::Prefetch => (Direction::Write, 0),
+        };
+        self.costs.estimate(direction, bytes)
+    }
+
+    /// How much of a request may go in one piece now.
+    pub(super) fn cut(&self, operation: &Operation) -> u64 {
+        let most = self.cut_bytes.filter(|_| self.is_shared && operation.kind.moves_bytes());
+        most.unwrap_or(u64::MAX).min(operation.length_bytes)
+    }
+
+    /// A request comes.
+    pub(super) fn offer(
+        &mut self,
+        context: ContextId,
+        token: Token,
+        operation: &Operation,
+        now: Nanos,
+    ) -> Offered {
+        self.window.arrived(context, now);
+        self.resize(now);
+        let cost_ns = self.cost_ns(operation);
+        let length_bytes = u32::try_from(operation.length_bytes).unwrap_or(u32::MAX);
+        let request = Request { context, token, cost_ns, length_bytes };
+        if self.has_room() && self.scheduler.bypass(&request, now) {
+            return Offered::Submit;
+        }
+        match self.scheduler.push(request, now) {
+            Ok(()) => Offered::Queued,
+            Err(Full) => Offered::Full,
+        }
+    }
+
+    /// The next request for the device.
+    pub(super) fn next(&mut self, now: Nanos) -> Option<Token> {
+        self.resize(now);
+        if !self.has_room() {
+            return None;
+        }
+        match self.scheduler.next(now) {
+            Next::Submit(request) => Some(request.token),
+            Next::WindowFull | Next::Idle => None,
+        }
+    }
+
+    /// A request is over, after this time with the device if it came there; true: something may be
+    /// next.
+    pub(super) fn complete(&mut self, operation: &Operation, took_ns: Option<Nanos>) -> bool {
+        let cost_ns = self.cost_ns(operation);
+        match (&mut self.answered, took_ns) {
+            (Some(answered), Some(_)) => answered.push(cost_ns),
+            (_, took_ns) => {
+                self.scheduler.complete(cost_ns);
+                if let Some(took_ns) = took_ns {
+                    self.window.completed(took_ns);
+                }
+            }
+        }
+        self.scheduler.queued() > 0
+    }
+
+    /// The wire has had its turn, and time has passed: what was answered at once makes room. True:
+    /// something may be next.
+    pub(super) fn begin_turn(&mut self, now: Nanos) -> bool {
+        let answered = self.answered.as_mut().filter(|answered| !answered.is_empty());
+        let makes_room = answered.is_some();
+        answered.into_iter().flatten().for_each(|cost_ns| self.scheduler.complete(*cost_ns));
+        self.answered.iter_mut().for_each(Vec::clear);
+        let is_time = self.scheduler.wake_at().is_some_and(|ends| ends <= now);
+        self.scheduler.queued() > 0 && (makes_room || is_time)
+    }
+
+    /// Takes a queued request back.
+    pub(super) fn remove(&mut self, context: ContextId, token: Token, now: Nanos) -> bool {
+        self.scheduler.remove(context, token, now)
+    }
+
+    /// Gives a context its settings.
+    pub(super) fn set(&mut self, context: ContextId, settings: Settings, now: Nanos) {
+        self.scheduler.set(context, settings, now);
+    }
+
+    /// A context has left the submitter; it has nothing queued any more.
+    pub(super) fn close(&mut self, context: ContextId) {
+        let left = self.scheduler.close(context);
+        debug_assert!(left.is_empty(), "a context has left with requests queued");
+    }
+
+    /// When a context that its limit holds may go on; 0: something waits for the next turn.
+    pub(super) fn wake_at(&self) -> Option<Nanos> {
+        let waits = self.answered.as_ref().is_some_and(|answered| !answered.is_empty());
+        if waits && self.scheduler.queued() > 0 { Some(0) } else { self.scheduler.wake_at() }
+    }
+
+    /// Requests that the device has.
+    pub(super) fn in_flight(&self) -> usize {
+        self.scheduler.in_flight()
+    }
+
+    fn has_room(&self) -> bool {
+        self.scheduler.in_flight() < self.requests_max
+    }
+
+    fn resize(&mut self, now: Nanos) {
+        if self.answered.is_some() {
+            return; // It gets a turn's worth at a time.
+        }
+        let size = self.window.size(now);
+        self.is_shared = size.is_some();
+        let window_ns = size.map(|requests| requests.saturating_mul(self.unit_ns));
+        self.scheduler.set_window(window_ns.unwrap_or(u64::MAX / 2).min(u64::MAX / 2));
+    }
+}

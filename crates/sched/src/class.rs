@@ -1,0 +1,115 @@
+//! The flows of one priority that have something queued, and the clock of their virtual time.
+
+use crate::calendar::{Calendar, Link, Place};
+
+/// Virtual time counts in 1/256 ns at weight 1.
+pub(crate) const VIRTUAL_SHIFT: u32 = 8;
+/// Days of the calendar that lie behind the clock: late flows are found there.
+const BEHIND: u64 = 1024;
+
+/// A flow's tags. They wrap, as the clock does; two tags are never half a turn apart.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tags {
+    /// How far it is: when its next request may be served.
+    pub(crate) start: u64,
+    /// When its first request should be done, while it takes part.
+    pub(crate) finish: u64,
+}
+
+/// How far `left` is ahead of `right`; negative: behind.
+pub(crate) fn ahead(left: u64, right: u64) -> i64 {
+    left.wrapping_sub(right) as i64
+}
+
+/// A class.
+#[derive(Debug)]
+pub(crate) struct Class {
+    /// Of the flows in its calendars.
+    pub(crate) weights: u64,
+    virtual_time: u64,
+    remainder: u64,
+    step_shift: u32,
+    waiting: Calendar,
+    eligible: Calendar,
+}
+
+impl Class {
+    pub(crate) fn new(step_shift: u32, clock: u64) -> Self {
+        Self {
+            weights: 0,
+            virtual_time: clock,
+            remainder: 0,
+            step_shift,
+            waiting: Calendar::new(Place::Waiting),
+            eligible: Calendar::new(Place::Eligible),
+        }
+    }
+
+    /// Where the clock stands.
+    pub(crate) fn clock(&self) -> u64 {
+        self.virtual_time
+    }
+
+    /// Runs the clock: this much, at weight 1, was given to those who wait.
+    pub(crate) fn advance(&mut self, virtual_cost: u64) {
+        self.remainder += virtual_cost;
+        let weights = self.weights.max(1);
+        self.virtual_time = self.virtual_time.wrapping_add(self.remainder / weights);
+        self.remainder %= weights;
+    }
+
+    /// The clock goes on to a tag that is ahead of it: nobody who waits is eligible.
+    pub(crate) fn skip_to(&mut self, start: u64) {
+        if !self.is_eligible(start) {
+            self.virtual_time = start;
+            self.remainder = 0;
+        }
+    }
+
+    /// A flow takes part, by its tags.
+    pub(crate) fn enter(&mut self, links: &mut [Link], flow: u32, tags: Tags) {
+        self.waiting.enter(links, flow, tags.start >> self.step_shift);
+    }
+
+    /// A flow does not take part any more.
+    pub(crate) fn leave(&mut self, links: &mut [Link], flow: u32) {
+        match links.get(flow as usize).map(|link| link.place) {
+            Some(Place::Waiting) => self.waiting.leave(links, flow),
+            Some(Place::Eligible) => self.eligible.leave(links, flow),
+            Some(Place::Out) | None => {}
+        }
+    }
+
+    /// The eligible flow with the smallest finish tag.
+    pub(crate) fn first(&mut self, links: &mut [Link], tags: impl Fn(u32) -> Tags) -> Option<u32> {
+        self.make_eligible(links, &tags);
+        self.eligible.first(self.horizon()).or_else(|| {
+            let flow = self.waiting.first(self.horizon())?;
+            self.skip_to(tags(flow).start);
+            self.make_eligible(links, &tags);
+            self.eligible.first(self.horizon())
+        })
+    }
+
+    fn make_eligible(&mut self, links: &mut [Link], tags: impl Fn(u32) -> Tags) {
+        while let Some(flow) = self.waiting.first(self.horizon()) {
+            let tags = tags(flow);
+            if !self.is_eligible(tags.start) {
+                break;
+            }
+            self.waiting.leave(links, flow);
+            self.eligible.enter(links, flow, tags.finish >> self.step_shift);
+        }
+    }
+
+    /// Steps are compared, not tags: the reference does, and the calendar knows no more.
+    fn is_eligible(&self, start: u64) -> bool {
+        let (start, clock) = (start >> self.step_shift, self.virtual_time >> self.step_shift);
+        ahead(start << self.step_shift, clock << self.step_shift) <= 0
+    }
+
+    /// Where the calendar begins.
+    fn horizon(&self) -> u64 {
+        (self.virtual_time >> self.step_shift).wrapping_sub(BEHIND)
+    }
+}

@@ -1,0 +1,319 @@
+//! Weighted fair queueing with limits and guarantees. What it does and why is written in
+//! `src/fairlead/sched/reference.py`, to which this is held decision by decision; here is how to do
+//! the same in constant time, without allocating.
+
+use crate::backlog::Backlog;
+use crate::calendar::{Link, Place};
+use crate::class::{Class, Tags, VIRTUAL_SHIFT};
+pub use crate::flow::Device;
+use crate::flow::Flow;
+use crate::heap::Heap;
+use crate::scheduler::{Full, Next, Request, Scheduler, Token};
+use crate::settings::{Priority, Settings};
+use crate::{ContextId, Nanos};
+
+/// Steps of the calendar that the most expensive request of the smallest weight takes.
+const STEPS: u64 = 1024;
+/// Who has sent a small request within this time is expected to send another.
+const SMALL_ACTIVE_NS: Nanos = 2_000_000;
+
+/// What the device has at the moment.
+#[derive(Debug, Default)]
+struct InFlight {
+    requests: usize,
+    place_ns: u64,
+    large_ns: u64,
+}
+
+/// The scheduler of one device.
+#[derive(Debug)]
+pub struct Fair {
+    device: Device,
+    /// By the context's index.
+    flows: Vec<Option<Flow>>,
+    links: Vec<Link>,
+    backlog: Backlog,
+    /// By priority.
+    classes: [Class; Priority::ALL.len()],
+    /// Flows held by their limits, by when they may go on.
+    held: Heap,
+    /// Flows in a calendar and with a guarantee, by when they fall behind it.
+    guaranteed: Heap,
+    in_flight: InFlight,
+    small_seen: Option<Nanos>,
+}
+
+impl Fair {
+    /// For an idle device. A window that is too small for some request is widened.
+    pub fn new(device: Device) -> Self {
+        Self::starting_at(device, 0)
+    }
+
+    /// The same with clocks that stand there: a clock comes round after months, and in tests.
+    pub fn starting_at(device: Device, clock: u64) -> Self {
+        let device = device.widened();
+        // A step is a power of two: a tag's is found by a shift.
+        let step_shift = u64::BITS - (device.virtual_cost_max() / STEPS).leading_zeros();
+        Self {
+            device,
+            flows: Vec::new(),
+            links: Vec::new(),
+            backlog: Backlog::new(),
+            classes: std::array::from_fn(|_| Class::new(step_shift, clock)),
+            held: Heap::default(),
+            guaranteed: Heap::default(),
+            in_flight: InFlight::default(),
+            small_seen: None,
+        }
+    }
+
+    /// What it knows of the device.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Makes the context's place if it is new; a released context's is taken over.
+    fn admit(&mut self, id: ContextId) {
+        let index = id.index as usize;
+        if self.flows.len() <= index {
+            self.flows.resize_with(index + 1, || None);
+            self.links.resize(index + 1, Link::OUT);
+        }
+        let Some(place) = self.flows.get_mut(index) else { return };
+        if place.as_ref().is_none_or(|flow| flow.id != id) {
+            debug_assert!(place.as_ref().is_none_or(|flow| flow.queue.is_empty()));
+            let mut flow = Flow::new(id);
+            flow.tags.start = class(&mut self.classes, &flow).clock();
+            *place = Some(flow);
+        }
+    }
+
+    fn knows(&self, id: ContextId) -> bool {
+        flow(&self.flows, id.index).is_some_and(|flow| flow.id == id)
+    }
+
+    /// Lets a flow take part, if it has something queued and its limit does not hold it.
+    fn begin(&mut self, index: u32, now: Nanos) {
+        let Some(flow) = flow_mut(&mut self.flows, index) else { return };
+        let Some(first) = self.backlog.first(&flow.queue) else { return };
+        let ends = flow.limit_ends();
+        if ends > now {
+            self.held.enter(ends, index);
+            return;
+        }
+        flow.aim(self.device.charge(first.cost_ns));
+        let class = class(&mut self.classes, flow);
+        class.weights += flow.weight();
+        class.enter(&mut self.links, index, flow.tags);
+        if let Some(due) = flow.guarantee_due() {
+            self.guaranteed.enter(due, index);
+        }
+    }
+
+    /// Lets a flow not take part, in whatever state it was.
+    fn stop(&mut self, index: u32) {
+        self.held.leave(index);
+        let Some(flow) = flow_mut(&mut self.flows, index) else { return };
+        let class = class(&mut self.classes, flow);
+        if self.links.get(index as usize).is_none_or(|link| link.place == Place::Out) {
+            return flow.catch_up(class.clock(), &self.device);
+        }
+        class.weights -= flow.weight();
+        class.leave(&mut self.links, index);
+        self.guaranteed.leave(index);
+    }
+
+    /// Lets those go on whose limit has held them long enough.
+    fn release(&mut self, now: Nanos) {
+        while let Some((_, index)) = self.held.first().filter(|(ends, _)| *ends <= now) {
+            self.stop(index);
+            self.begin(index, now);
+        }
+    }
+
+    fn fits(&self, request: &Request, now: Nanos) -> bool {
+        let (place, window) = (self.device.place(request.cost_ns), self.device.window_ns);
+        if self.in_flight.place_ns + place > window {
+            return false;
+        }
+        let small_come = self.small_seen.is_some_and(|seen| now - seen <= SMALL_ACTIVE_NS);
+        self.device.is_small(request.cost_ns)
+            || !small_come
+            || self.in_flight.large_ns + place <= window - self.device.reserve_ns
+    }
+
+    fn see(&mut self, request: &Request, now: Nanos) {
+        if self.device.is_small(request.cost_ns) {
+            self.small_seen = Some(now);
+        }
+    }
+
+    /// The flow whose turn it is, and whether by its guarantee.
+    fn choose(&mut self, now: Nanos) -> Option<(u32, bool)> {
+        if let Some((_, index)) = self.guaranteed.first().filter(|(due, _)| *due <= now) {
+            return Some((index, true));
+        }
+        let flows = &self.flows;
+        let tags = |index| flow(flows, index).map_or(Tags::default(), |flow| flow.tags);
+        let first = self.classes.iter_mut().find_map(|class| class.first(&mut self.links, tags));
+        first.map(|index| (index, false))
+    }
+
+    /// Books a request that goes to the device now.
+    fn book(&mut self, request: &Request, now: Nanos, is_guaranteed: bool) {
+        let place = self.device.place(request.cost_ns);
+        self.in_flight.requests += 1;
+        self.in_flight.place_ns += place;
+        if !self.device.is_small(request.cost_ns) {
+            self.in_flight.large_ns += place;
+        }
+        let Some(flow) = flow_mut(&mut self.flows, request.context.index) else { return };
+        flow.book(request.length_bytes, now, is_guaranteed);
+        let class = class(&mut self.classes, flow);
+        if is_guaranteed {
+            flow.forgive(class.clock(), &self.device);
+        } else {
+            class.advance(self.device.charge(request.cost_ns) << VIRTUAL_SHIFT);
+        }
+        flow.tags.start = flow.tags.finish;
+    }
+}
+
+fn flow(flows: &[Option<Flow>], index: u32) -> Option<&Flow> {
+    flows.get(index as usize)?.as_ref()
+}
+
+fn flow_mut(flows: &mut [Option<Flow>], index: u32) -> Option<&mut Flow> {
+    flows.get_mut(index as usize)?.as_mut()
+}
+
+fn class<'a>(classes: &'a mut [Class; Priority::ALL.len()], flow: &Flow) -> &'a mut Class {
+    let [urgent, normal, idle] = classes;
+    match flow.settings.priority {
+        Priority::Urgent => urgent,
+        Priority::Normal => normal,
+        Priority::Idle => idle,
+    }
+}
+
+impl Scheduler for Fair {
+    fn set(&mut self, context: ContextId, settings: Settings, now: Nanos) {
+        self.admit(context);
+        self.stop(context.index);
+        let Some(flow) = flow_mut(&mut self.flows, context.index) else { return };
+        let same_class = flow.settings.priority == settings.priority;
+        flow.settings = Settings { weight: settings.weight.max(1), ..settings };
+        if !same_class {
+            // Each class has a clock of its own.
+            flow.tags.start = class(&mut self.classes, flow).clock();
+        }
+        self.begin(context.index, now);
+    }
+
+    fn set_window(&mut self, window_ns: u64) {
+        self.device = Device { window_ns, ..self.device }.widened();
+    }
+
+    fn push(&mut self, request: Request, now: Nanos) -> Result<(), Full> {
+        self.admit(request.context);
+        let index = request.context.index;
+        let Some(flow) = flow_mut(&mut self.flows, index) else { return Err(Full) };
+        if flow.queue.len() >= flow.settings.queued_max {
+            return Err(Full);
+        }
+        self.backlog.push(&mut flow.queue, request);
+        let is_first = flow.queue.len() == 1;
+        self.see(&request, now);
+        if is_first {
+            self.stop(index);
+            self.begin(index, now);
+        }
+        Ok(())
+    }
+
+    fn bypass(&mut self, request: &Request, now: Nanos) -> bool {
+        if self.backlog.queued() > 0 || !self.fits(request, now) {
+            return false;
+        }
+        self.admit(request.context);
+        let Some(flow) = flow_mut(&mut self.flows, request.context.index) else { return false };
+        if flow.limit_ends() > now {
+            return false;
+        }
+        // As if it were queued and picked: nobody else waits.
+        let class = class(&mut self.classes, flow);
+        flow.catch_up(class.clock(), &self.device);
+        flow.aim(self.device.charge(request.cost_ns));
+        let is_guaranteed = flow.guarantee_due().is_some_and(|due| due <= now);
+        if !is_guaranteed {
+            class.skip_to(flow.tags.start);
+        }
+        class.weights = flow.weight();
+        self.see(request, now);
+        self.book(request, now, is_guaranteed);
+        self.classes.iter_mut().for_each(|class| class.weights = 0);
+        true
+    }
+
+    fn next(&mut self, now: Nanos) -> Next {
+        self.release(now);
+        let Some((index, is_guaranteed)) = self.choose(now) else { return Next::Idle };
+        let Some(flow) = flow_mut(&mut self.flows, index) else { return Next::Idle };
+        let Some(request) = self.backlog.first(&flow.queue).copied() else { return Next::Idle };
+        if !self.fits(&request, now) {
+            return Next::WindowFull;
+        }
+        let Some(flow) = flow_mut(&mut self.flows, index) else { return Next::Idle };
+        self.backlog.pop(&mut flow.queue);
+        self.book(&request, now, is_guaranteed);
+        self.stop(index);
+        self.begin(index, now);
+        Next::Submit(request)
+    }
+
+    fn complete(&mut self, cost_ns: u64) {
+        debug_assert!(self.in_flight.requests > 0, "completed more often than submitted");
+        let place = self.device.place(cost_ns);
+        self.in_flight.requests = self.in_flight.requests.saturating_sub(1);
+        self.in_flight.place_ns = self.in_flight.place_ns.saturating_sub(place);
+        if !self.device.is_small(cost_ns) {
+            self.in_flight.large_ns = self.in_flight.large_ns.saturating_sub(place);
+        }
+    }
+
+    fn remove(&mut self, context: ContextId, token: Token, now: Nanos) -> bool {
+        if !self.knows(context) {
+            return false;
+        }
+        let Some(flow) = flow_mut(&mut self.flows, context.index) else { return false };
+        let removed = self.backlog.remove(&mut flow.queue, token);
+        if removed == Some(true) {
+            self.stop(context.index);
+            self.begin(context.index, now);
+        }
+        removed.is_some()
+    }
+
+    fn close(&mut self, context: ContextId) -> Vec<Token> {
+        if !self.knows(context) {
+            return Vec::new();
+        }
+        self.stop(context.index);
+        let place = self.flows.get_mut(context.index as usize).and_then(Option::take);
+        let mut queue = place.map(|flow| flow.queue).unwrap_or(crate::backlog::List::EMPTY);
+        let backlog = &mut self.backlog;
+        std::iter::from_fn(|| backlog.pop(&mut queue)).map(|request| request.token).collect()
+    }
+
+    fn wake_at(&self) -> Option<Nanos> {
+        self.held.first().map(|(ends, _)| ends)
+    }
+
+    fn queued(&self) -> usize {
+        self.backlog.queued()
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.requests
+    }
+}

@@ -1,0 +1,118 @@
+//! How much a device should have at a time: enough to keep it busy, and no more, because what it has
+//! is served in its own order and not in ours.
+//!
+//! The measure is the product of the greatest rate at which the device has given work back and of
+//! the shortest time in which it has done a piece of it (as congestion control by bottleneck bandwidth
+//! and round trip does for a network path). A quarter more than that keeps it busy; if the device can do
+//! more, the rate grows by that quarter a round, and the window with it. Requests are counted, and not
+//! what they cost: whether a device serves a large one on one of its servers or on several, the
+//! product comes out as the requests that keep it busy.
+//!
+//! While one context has the device for itself there is nobody to protect and no limit.
+
+use crate::{ContextId, Nanos};
+
+/// Another context was here within this time: the device is shared.
+const SHARED_NS: Nanos = 100_000_000;
+/// Rates are taken over this time.
+const ROUND_NS: Nanos = 20_000_000;
+/// Old measurements are forgotten after one to two of these; then the shortest time is looked for
+/// again, with as little in flight as makes sense.
+const MEMORY_NS: Nanos = 10_000_000_000;
+/// For so long: half a per mille of the time.
+const PROBE_NS: Nanos = 5_000_000;
+
+/// The greatest value of this memory period and of the one before.
+#[derive(Debug, Clone, Copy, Default)]
+struct Greatest {
+    now: u64,
+    before: u64,
+}
+
+impl Greatest {
+    fn see(&mut self, value: u64) {
+        self.now = self.now.max(value);
+    }
+
+    fn get(self) -> u64 {
+        self.now.max(self.before)
+    }
+
+    fn forget(&mut self) {
+        *self = Self { now: 0, before: self.now };
+    }
+}
+
+/// The window of one device, in requests.
+#[derive(Debug)]
+pub struct Window {
+    floor: u64,
+    last: Option<ContextId>,
+    shared_until: Nanos,
+    is_shared: bool,
+    given_back: u64,
+    round_began: Nanos,
+    period_began: Nanos,
+    probe_until: Nanos,
+    /// Requests in 2^40 ns.
+    rate: Greatest,
+    /// Requests that one after the other would fill a second: the shortest time, the other way round.
+    speed: Greatest,
+}
+
+impl Window {
+    /// For a device that always gets this many requests.
+    pub fn new(floor: u64) -> Self {
+        Self {
+            floor: floor.max(1),
+            last: None,
+            shared_until: 0,
+            is_shared: false,
+            given_back: 0,
+            round_began: 0,
+            period_began: 0,
+            probe_until: 0,
+            rate: Greatest::default(),
+            speed: Greatest::default(),
+        }
+    }
+
+    /// A context wants something of the device.
+    pub fn arrived(&mut self, context: ContextId, now: Nanos) {
+        if self.last.replace(context).is_some_and(|last| last != context) {
+            self.shared_until = now + SHARED_NS;
+        }
+    }
+
+    /// The device has given a request back, after this time.
+    pub fn completed(&mut self, service_ns: Nanos) {
+        self.given_back += 1;
+        self.speed.see(1_000_000_000 / service_ns.max(1));
+    }
+
+    /// The window now; `None`: no limit.
+    pub fn size(&mut self, now: Nanos) -> Option<u64> {
+        let elapsed = now.saturating_sub(self.round_began);
+        if elapsed >= ROUND_NS {
+            self.rate.see((self.given_back << 40) / elapsed);
+            self.given_back = 0;
+            self.round_began = now;
+        }
+        let was_shared = std::mem::replace(&mut self.is_shared, now < self.shared_until);
+        if self.is_shared && (!was_shared || now.saturating_sub(self.period_began) >= MEMORY_NS) {
+            self.period_began = now;
+            self.probe_until = now + PROBE_NS;
+            self.rate.forget();
+            self.speed.forget();
+        }
+        self.is_shared.then(|| if now < self.probe_until { self.floor } else { self.target() })
+    }
+
+    fn target(&self) -> u64 {
+        let shortest_ns = 1_000_000_000 / self.speed.get().max(1);
+        let busy = (u128::from(self.rate.get()) * u128::from(shortest_ns)) >> 38;
+        // Two bits of it are left: a quarter more is five of them, rounded up.
+        let window = (busy * 5).div_ceil(16);
+        u64::try_from(window).unwrap_or(u64::MAX).max(self.floor)
+    }
+}

@@ -1,0 +1,58 @@
+//! The window finds what a device can take, without being told.
+
+use fairlead_sched::ContextId;
+use fairlead_sched::window::Window;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+const US: u64 = 1_000;
+const FLOOR: u64 = 4;
+
+/// A device of so many channels, each taking so long; two contexts always want more. Returns the
+/// requests in flight on average over the second half.
+fn in_flight_at(channels: usize, service_ns: u64, for_ns: u64) -> f64 {
+    let mut window = Window::new(FLOOR);
+    let mut free_at = vec![0_u64; channels];
+    let mut flying: BinaryHeap<Reverse<(u64, u64)>> = BinaryHeap::new();
+    let (mut now, mut turn, mut area, mut from) = (0, 0_u32, 0.0, 0);
+    while now < for_ns {
+        window.arrived(ContextId { index: turn % 2, generation: 0 }, now);
+        turn += 1;
+        let size = window.size(now).unwrap_or(64);
+        while (flying.len() as u64) < size {
+            let channel = free_at.iter_mut().min().expect("channels");
+            *channel = now.max(*channel) + service_ns;
+            flying.push(Reverse((*channel, now)));
+        }
+        let Some(Reverse((done, began))) = flying.pop() else { panic!("the floor is not nothing") };
+        if now > for_ns / 2 {
+            area += flying.len() as f64 * (done - now) as f64;
+            from += done - now;
+        }
+        now = done;
+        window.completed(now - began);
+    }
+    area / from as f64
+}
+
+#[test]
+fn it_is_a_quarter_more_than_keeps_the_device_busy() {
+    for channels in [1, 8, 32] {
+        let in_flight = in_flight_at(channels, 80 * US, 4_000_000_000);
+        let least = (channels as f64).max(3.0);
+        assert!((least - 1.0..=least * 1.4 + 1.0).contains(&in_flight), "{channels}: {in_flight}");
+    }
+}
+
+#[test]
+fn a_context_alone_has_no_limit_and_company_brings_one() {
+    let mut window = Window::new(FLOOR);
+    let [one, other] = [0, 1].map(|index| ContextId { index, generation: 0 });
+    window.arrived(one, 0);
+    window.arrived(one, 10);
+    assert_eq!(window.size(10), None);
+    window.arrived(other, 20);
+    assert_eq!(window.size(20), Some(FLOOR));
+    assert!(window.size(99_000_000).is_some());
+    assert_eq!(window.size(101_000_000), None, "the other has gone");
+}
