@@ -54,7 +54,9 @@ impl Submitter {
         let Some(volume) = Self::volume_of(session, slot) else { return };
         let now = self.now;
         let job = session.job(slot);
-        let (Some(context), Some(operation)) = (job.context, job.operation) else { return };
+        let (Some(context), Some(mut operation)) = (job.context, job.operation) else { return };
+        // A piece that comes again has waited for a locked range: what follows it goes with it.
+        operation.length_bytes += std::mem::take(&mut job.rest_bytes);
         job.place = Place::Queued;
         job.since = now;
         if operation.kind == Kind::Flush {

@@ -21,6 +21,7 @@ on_both_drivers! {
     a_session_ends_whose_commands_are_held,
     a_full_queue_is_answered_task_set_full,
     large_requests_are_right_while_others_want_the_device,
+    a_large_write_that_waited_for_a_locked_range_is_written_whole,
 }
 
 fn limited(iops: u64) -> Settings {
@@ -142,6 +143,33 @@ fn large_requests_are_right_while_others_want_the_device(driver: DriverChoice) {
         assert!(large.outcome(written).is_good());
         assert!(read(&mut large, 0, 700).data == data, "round {round}");
         assert_eq!(read(&mut small, 4000, 8).data, pattern(round, 8 * BLOCK));
+    }
+    rig.stop();
+}
+
+fn a_large_write_that_waited_for_a_locked_range_is_written_whole(driver: DriverChoice) {
+    let mut rig = Rig::new(driver, 1);
+    let unit = rig.unit(Kind::Direct, 4 << 20);
+    let (_, mut large) = rig.session(&[Rig::mapping(0, unit, "large")]);
+    let (_, mut locking) = rig.session(&[Rig::mapping(0, unit, "locking")]);
+    let compared = 8_u8;
+    let compare_and_write = {
+        let mut cdb = cdb(0x89, 0, 0);
+        cdb[13] = compared;
+        cdb
+    };
+    for round in 0..100 {
+        // Not equal, so nothing is written; but the range is locked until that is known.
+        let blocks = vec![0xEE; 2 * usize::from(compared) * BLOCK];
+        let locks: Vec<_> =
+            (0..4).map(|_| locking.put_command(0, &compare_and_write, 0, &blocks)).collect();
+        let data = pattern(round, 500 * BLOCK);
+        let written = large.put_command(0, &cdb(0x8A, 0, 500), 0, &data);
+        locking.send();
+        large.send();
+        assert!(large.outcome(written).is_good());
+        locks.into_iter().for_each(|tag| assert!(!locking.outcome(tag).is_good()));
+        assert!(read(&mut large, 0, 500).data == data, "round {round}");
     }
     rig.stop();
 }
