@@ -20,7 +20,14 @@ pub(crate) enum Place {
     Eligible,
 }
 
-/// A flow's neighbours in its day.
+/// Where the links are: each flow has one.
+pub(crate) trait Links {
+    /// A flow's link.
+    fn link(&mut self, flow: u32) -> Option<&mut Link>;
+}
+
+/// A flow's neighbours in its day. That before the first is not kept: then a flow that leaves from
+/// the front touches no other, and whether a flow is the first is asked of its day.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Link {
     before: u32,
@@ -62,15 +69,15 @@ impl Calendar {
     }
 
     /// Enters a flow at the end of its step's day.
-    pub(crate) fn enter(&mut self, links: &mut [Link], flow: u32, step: u64) {
+    pub(crate) fn enter<L: Links + ?Sized>(&mut self, links: &mut L, flow: u32, step: u64) {
         let number = day_of(step);
         let Some(day) = self.days.get_mut(number) else { return };
         let before = std::mem::replace(&mut day.last, flow);
-        match links.get_mut(before as usize) {
+        match links.link(before) {
             Some(link) => link.after = flow,
             None => day.first = flow,
         }
-        if let Some(link) = links.get_mut(flow as usize) {
+        if let Some(link) = links.link(flow) {
             *link = Link { before, after: NONE, day: number as u16, place: self.place };
         }
         if let Some(word) = self.words.get_mut(number / WORD) {
@@ -80,19 +87,25 @@ impl Calendar {
     }
 
     /// Takes a flow out, wherever it stands.
-    pub(crate) fn leave(&mut self, links: &mut [Link], flow: u32) {
-        let Some(link) = links.get_mut(flow as usize) else { return };
+    pub(crate) fn leave<L: Links + ?Sized>(&mut self, links: &mut L, flow: u32) {
+        let Some(link) = links.link(flow) else { return };
         debug_assert_eq!(link.place, self.place);
         let Link { before, after, day: number, .. } = std::mem::replace(link, Link::OUT);
         let number = usize::from(number);
         let Some(day) = self.days.get_mut(number) else { return };
-        match links.get_mut(before as usize) {
-            Some(link) => link.after = after,
-            None => day.first = after,
-        }
-        match links.get_mut(after as usize) {
-            Some(link) => link.before = before,
-            None => day.last = before,
+        if day.first == flow {
+            day.first = after;
+            if after == NONE {
+                day.last = NONE;
+            }
+        } else {
+            if let Some(link) = links.link(before) {
+                link.after = after;
+            }
+            match links.link(after) {
+                Some(link) => link.before = before,
+                None => day.last = before,
+            }
         }
         if day.first == NONE {
             if let Some(word) = self.words.get_mut(number / WORD) {
@@ -124,19 +137,25 @@ impl Calendar {
 
 #[cfg(test)]
 mod tests {
-    use super::{Calendar, DAYS, Link, Place};
+    use super::{Calendar, DAYS, Link, Links, Place};
+
+    impl Links for [Link] {
+        fn link(&mut self, flow: u32) -> Option<&mut Link> {
+            self.get_mut(flow as usize)
+        }
+    }
 
     #[test]
     fn the_earliest_step_is_first_and_within_a_step_who_came_first() {
-        let mut links = vec![Link::OUT; 6];
+        let mut links = [Link::OUT; 6];
         let mut calendar = Calendar::new(Place::Waiting);
         let steps = [70, 3, 4000, 3, 64, 69];
         for (flow, step) in (0..).zip(steps) {
-            calendar.enter(&mut links, flow, step);
+            calendar.enter(&mut links[..], flow, step);
         }
         let mut seen = Vec::new();
         while let Some(flow) = calendar.first(0) {
-            calendar.leave(&mut links, flow);
+            calendar.leave(&mut links[..], flow);
             seen.push(flow);
         }
         assert_eq!(seen, [1, 3, 4, 5, 0, 2]);
@@ -145,29 +164,38 @@ mod tests {
 
     #[test]
     fn the_ring_is_read_from_where_one_stands() {
-        let mut links = vec![Link::OUT; 3];
+        let mut links = [Link::OUT; 3];
         let mut calendar = Calendar::new(Place::Eligible);
         let base = 5 * DAYS as u64 + 100;
-        calendar.enter(&mut links, 0, base + DAYS as u64 - 1); // day 99
-        calendar.enter(&mut links, 1, base + 3000);
+        calendar.enter(&mut links[..], 0, base + DAYS as u64 - 1); // day 99
+        calendar.enter(&mut links[..], 1, base + 3000);
         assert_eq!(calendar.first(base), Some(1));
-        calendar.enter(&mut links, 2, base);
+        calendar.enter(&mut links[..], 2, base);
         assert_eq!(calendar.first(base), Some(2));
-        calendar.leave(&mut links, 2);
-        calendar.leave(&mut links, 1);
+        calendar.leave(&mut links[..], 2);
+        calendar.leave(&mut links[..], 1);
         assert_eq!(calendar.first(base), Some(0));
-        calendar.leave(&mut links, 0);
+        calendar.leave(&mut links[..], 0);
         assert_eq!(calendar.first(base), None);
     }
 
     #[test]
     fn a_flow_leaves_from_the_middle_of_its_day() {
-        let mut links = vec![Link::OUT; 3];
+        let mut links = [Link::OUT; 3];
         let mut calendar = Calendar::new(Place::Waiting);
-        (0..3).for_each(|flow| calendar.enter(&mut links, flow, 9));
-        calendar.leave(&mut links, 1);
+        (0..3).for_each(|flow| calendar.enter(&mut links[..], flow, 9));
+        calendar.leave(&mut links[..], 1);
         assert_eq!(calendar.first(0), Some(0));
-        calendar.leave(&mut links, 0);
+        calendar.leave(&mut links[..], 0);
+        assert_eq!(calendar.first(0), Some(2));
+        // The last one, then the only one, and one that comes after.
+        calendar.enter(&mut links[..], 0, 9);
+        calendar.leave(&mut links[..], 0);
+        calendar.leave(&mut links[..], 2);
+        assert_eq!(calendar.first(0), None);
+        calendar.enter(&mut links[..], 1, 9);
+        calendar.enter(&mut links[..], 2, 9);
+        calendar.leave(&mut links[..], 1);
         assert_eq!(calendar.first(0), Some(2));
     }
 }

@@ -1,6 +1,7 @@
 //! The flows of one priority that have something queued, and the clock of their virtual time.
 
-use crate::calendar::{Calendar, Link, Place};
+use crate::calendar::{Calendar, Place};
+use crate::flow::{Flow, find};
 
 /// Virtual time counts in 1/256 ns at weight 1.
 pub(crate) const VIRTUAL_SHIFT: u32 = 8;
@@ -67,38 +68,39 @@ impl Class {
     }
 
     /// A flow takes part, by its tags.
-    pub(crate) fn enter(&mut self, links: &mut [Link], flow: u32, tags: Tags) {
-        self.waiting.enter(links, flow, tags.start >> self.step_shift);
+    pub(crate) fn enter(&mut self, flows: &mut [Option<Flow>], flow: u32) {
+        let Some(start) = find(flows, flow).map(|flow| flow.tags.start) else { return };
+        self.waiting.enter(flows, flow, start >> self.step_shift);
     }
 
     /// A flow does not take part any more.
-    pub(crate) fn leave(&mut self, links: &mut [Link], flow: u32) {
-        match links.get(flow as usize).map(|link| link.place) {
-            Some(Place::Waiting) => self.waiting.leave(links, flow),
-            Some(Place::Eligible) => self.eligible.leave(links, flow),
+    pub(crate) fn leave(&mut self, flows: &mut [Option<Flow>], flow: u32) {
+        match find(flows, flow).map(|flow| flow.link.place) {
+            Some(Place::Waiting) => self.waiting.leave(flows, flow),
+            Some(Place::Eligible) => self.eligible.leave(flows, flow),
             Some(Place::Out) | None => {}
         }
     }
 
     /// The eligible flow with the smallest finish tag.
-    pub(crate) fn first(&mut self, links: &mut [Link], tags: impl Fn(u32) -> Tags) -> Option<u32> {
-        self.make_eligible(links, &tags);
+    pub(crate) fn first(&mut self, flows: &mut [Option<Flow>]) -> Option<u32> {
+        self.make_eligible(flows);
         self.eligible.first(self.horizon()).or_else(|| {
             let flow = self.waiting.first(self.horizon())?;
-            self.skip_to(tags(flow).start);
-            self.make_eligible(links, &tags);
+            self.skip_to(find(flows, flow)?.tags.start);
+            self.make_eligible(flows);
             self.eligible.first(self.horizon())
         })
     }
 
-    fn make_eligible(&mut self, links: &mut [Link], tags: impl Fn(u32) -> Tags) {
+    fn make_eligible(&mut self, flows: &mut [Option<Flow>]) {
         while let Some(flow) = self.waiting.first(self.horizon()) {
-            let tags = tags(flow);
+            let Some(tags) = find(flows, flow).map(|flow| flow.tags) else { break };
             if !self.is_eligible(tags.start) {
                 break;
             }
-            self.waiting.leave(links, flow);
-            self.eligible.enter(links, flow, tags.finish >> self.step_shift);
+            self.waiting.leave(flows, flow);
+            self.eligible.enter(flows, flow, tags.finish >> self.step_shift);
         }
     }
 

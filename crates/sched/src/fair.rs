@@ -3,10 +3,10 @@
 //! the same in constant time, without allocating.
 
 use crate::backlog::Backlog;
-use crate::calendar::{Link, Place};
-use crate::class::{Class, Tags, VIRTUAL_SHIFT};
+use crate::calendar::Place;
+use crate::class::{Class, VIRTUAL_SHIFT};
 pub use crate::flow::Device;
-use crate::flow::Flow;
+use crate::flow::{Flow, find, find_mut};
 use crate::heap::Heap;
 use crate::scheduler::{Full, Next, Request, Scheduler, Token};
 use crate::settings::{Priority, Settings};
@@ -31,7 +31,6 @@ pub struct Fair {
     device: Device,
     /// By the context's index.
     flows: Vec<Option<Flow>>,
-    links: Vec<Link>,
     backlog: Backlog,
     /// By priority.
     classes: [Class; Priority::ALL.len()],
@@ -57,7 +56,6 @@ impl Fair {
         Self {
             device,
             flows: Vec::new(),
-            links: Vec::new(),
             backlog: Backlog::new(),
             classes: std::array::from_fn(|_| Class::new(step_shift, clock)),
             held: Heap::default(),
@@ -77,7 +75,6 @@ impl Fair {
         let index = id.index as usize;
         if self.flows.len() <= index {
             self.flows.resize_with(index + 1, || None);
-            self.links.resize(index + 1, Link::OUT);
         }
         let Some(place) = self.flows.get_mut(index) else { return };
         if place.as_ref().is_none_or(|flow| flow.id != id) {
@@ -89,12 +86,12 @@ impl Fair {
     }
 
     fn knows(&self, id: ContextId) -> bool {
-        flow(&self.flows, id.index).is_some_and(|flow| flow.id == id)
+        find(&self.flows, id.index).is_some_and(|flow| flow.id == id)
     }
 
     /// Lets a flow take part, if it has something queued and its limit does not hold it.
     fn begin(&mut self, index: u32, now: Nanos) {
-        let Some(flow) = flow_mut(&mut self.flows, index) else { return };
+        let Some(flow) = find_mut(&mut self.flows, index) else { return };
         let Some(first) = self.backlog.first(&flow.queue) else { return };
         let ends = flow.limit_ends();
         if ends > now {
@@ -104,22 +101,22 @@ impl Fair {
         flow.aim(self.device.charge(first.cost_ns));
         let class = class(&mut self.classes, flow);
         class.weights += flow.weight();
-        class.enter(&mut self.links, index, flow.tags);
         if let Some(due) = flow.guarantee_due() {
             self.guaranteed.enter(due, index);
         }
+        class.enter(&mut self.flows, index);
     }
 
     /// Lets a flow not take part, in whatever state it was.
     fn stop(&mut self, index: u32) {
         self.held.leave(index);
-        let Some(flow) = flow_mut(&mut self.flows, index) else { return };
+        let Some(flow) = find_mut(&mut self.flows, index) else { return };
         let class = class(&mut self.classes, flow);
-        if self.links.get(index as usize).is_none_or(|link| link.place == Place::Out) {
+        if flow.link.place == Place::Out {
             return flow.catch_up(class.clock(), &self.device);
         }
         class.weights -= flow.weight();
-        class.leave(&mut self.links, index);
+        class.leave(&mut self.flows, index);
         self.guaranteed.leave(index);
     }
 
@@ -153,9 +150,7 @@ impl Fair {
         if let Some((_, index)) = self.guaranteed.first().filter(|(due, _)| *due <= now) {
             return Some((index, true));
         }
-        let flows = &self.flows;
-        let tags = |index| flow(flows, index).map_or(Tags::default(), |flow| flow.tags);
-        let first = self.classes.iter_mut().find_map(|class| class.first(&mut self.links, tags));
+        let first = self.classes.iter_mut().find_map(|class| class.first(&mut self.flows));
         first.map(|index| (index, false))
     }
 
@@ -167,7 +162,7 @@ impl Fair {
         if !self.device.is_small(request.cost_ns) {
             self.in_flight.large_ns += place;
         }
-        let Some(flow) = flow_mut(&mut self.flows, request.context.index) else { return };
+        let Some(flow) = find_mut(&mut self.flows, request.context.index) else { return };
         flow.book(request.length_bytes, now, is_guaranteed);
         let class = class(&mut self.classes, flow);
         if is_guaranteed {
@@ -179,17 +174,9 @@ impl Fair {
     }
 }
 
-fn flow(flows: &[Option<Flow>], index: u32) -> Option<&Flow> {
-    flows.get(index as usize)?.as_ref()
-}
-
-fn flow_mut(flows: &mut [Option<Flow>], index: u32) -> Option<&mut Flow> {
-    flows.get_mut(index as usize)?.as_mut()
-}
-
 fn class<'a>(classes: &'a mut [Class; Priority::ALL.len()], flow: &Flow) -> &'a mut Class {
     let [urgent, normal, idle] = classes;
-    match flow.settings.priority {
+    match flow.priority {
         Priority::Urgent => urgent,
         Priority::Normal => normal,
         Priority::Idle => idle,
@@ -200,9 +187,9 @@ impl Scheduler for Fair {
     fn set(&mut self, context: ContextId, settings: Settings, now: Nanos) {
         self.admit(context);
         self.stop(context.index);
-        let Some(flow) = flow_mut(&mut self.flows, context.index) else { return };
-        let same_class = flow.settings.priority == settings.priority;
-        flow.settings = Settings { weight: settings.weight.max(1), ..settings };
+        let Some(flow) = find_mut(&mut self.flows, context.index) else { return };
+        let same_class = flow.priority == settings.priority;
+        flow.set(settings);
         if !same_class {
             // Each class has a clock of its own.
             flow.tags.start = class(&mut self.classes, flow).clock();
@@ -217,8 +204,8 @@ impl Scheduler for Fair {
     fn push(&mut self, request: Request, now: Nanos) -> Result<(), Full> {
         self.admit(request.context);
         let index = request.context.index;
-        let Some(flow) = flow_mut(&mut self.flows, index) else { return Err(Full) };
-        if flow.queue.len() >= flow.settings.queued_max {
+        let Some(flow) = find_mut(&mut self.flows, index) else { return Err(Full) };
+        if flow.is_full() {
             return Err(Full);
         }
         self.backlog.push(&mut flow.queue, request);
@@ -236,7 +223,7 @@ impl Scheduler for Fair {
             return false;
         }
         self.admit(request.context);
-        let Some(flow) = flow_mut(&mut self.flows, request.context.index) else { return false };
+        let Some(flow) = find_mut(&mut self.flows, request.context.index) else { return false };
         if flow.limit_ends() > now {
             return false;
         }
@@ -258,12 +245,12 @@ impl Scheduler for Fair {
     fn next(&mut self, now: Nanos) -> Next {
         self.release(now);
         let Some((index, is_guaranteed)) = self.choose(now) else { return Next::Idle };
-        let Some(flow) = flow_mut(&mut self.flows, index) else { return Next::Idle };
+        let Some(flow) = find_mut(&mut self.flows, index) else { return Next::Idle };
         let Some(request) = self.backlog.first(&flow.queue).copied() else { return Next::Idle };
         if !self.fits(&request, now) {
             return Next::WindowFull;
         }
-        let Some(flow) = flow_mut(&mut self.flows, index) else { return Next::Idle };
+        let Some(flow) = find_mut(&mut self.flows, index) else { return Next::Idle };
         self.backlog.pop(&mut flow.queue);
         self.book(&request, now, is_guaranteed);
         self.stop(index);
@@ -285,7 +272,7 @@ impl Scheduler for Fair {
         if !self.knows(context) {
             return false;
         }
-        let Some(flow) = flow_mut(&mut self.flows, context.index) else { return false };
+        let Some(flow) = find_mut(&mut self.flows, context.index) else { return false };
         let removed = self.backlog.remove(&mut flow.queue, token);
         if removed == Some(true) {
             self.stop(context.index);

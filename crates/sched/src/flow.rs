@@ -1,8 +1,9 @@
 //! A context as the scheduler of one device sees it, and the device.
 
 use crate::backlog::List;
+use crate::calendar::{Link, Links};
 use crate::class::{Tags, VIRTUAL_SHIFT, ahead};
-use crate::settings::{Arrivals, Settings};
+use crate::settings::{Arrivals, Priority, Rate, Settings};
 use crate::{ContextId, Nanos};
 
 /// What the scheduler knows of a backing device.
@@ -54,31 +55,89 @@ impl Device {
     }
 }
 
-/// A context at a device.
+/// What only a context with limits or a guarantee has: its rates, and how far it is with them.
 #[derive(Debug)]
+struct Rates {
+    limit: Rate,
+    limit_arrivals: Arrivals,
+    burst_ns: Nanos,
+    guarantee: Rate,
+    guarantee_arrivals: Arrivals,
+}
+
+/// A context at a device: one cache line, because every decision touches some of many.
+#[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Flow {
     pub(crate) id: ContextId,
     pub(crate) tags: Tags,
     pub(crate) queue: List,
-    pub(crate) settings: Settings,
-    limit: Arrivals,
-    guarantee: Arrivals,
+    pub(crate) link: Link,
+    weight: u32,
+    queued_max: u16,
+    pub(crate) priority: Priority,
+    rates: Option<Box<Rates>>,
+}
+
+const _: () = assert!(size_of::<Option<Flow>>() == 64);
+
+/// A flow by its context's index.
+pub(crate) fn find(flows: &[Option<Flow>], index: u32) -> Option<&Flow> {
+    flows.get(index as usize)?.as_ref()
+}
+
+/// The same, to be changed.
+pub(crate) fn find_mut(flows: &mut [Option<Flow>], index: u32) -> Option<&mut Flow> {
+    flows.get_mut(index as usize)?.as_mut()
+}
+
+impl Links for [Option<Flow>] {
+    fn link(&mut self, flow: u32) -> Option<&mut Link> {
+        find_mut(self, flow).map(|flow| &mut flow.link)
+    }
 }
 
 impl Flow {
     pub(crate) fn new(id: ContextId) -> Self {
-        Self {
+        let mut flow = Self {
             id,
             tags: Tags::default(),
             queue: List::EMPTY,
-            settings: Settings::default(),
-            limit: Arrivals::default(),
-            guarantee: Arrivals::default(),
+            link: Link::OUT,
+            weight: 1,
+            queued_max: 0,
+            priority: Priority::default(),
+            rates: None,
+        };
+        flow.set(Settings::default());
+        flow
+    }
+
+    /// Takes new settings. How far it was with its rates it stays.
+    pub(crate) fn set(&mut self, settings: Settings) {
+        let Settings { weight, priority, limit, burst_ns, guarantee, queued_max } = settings;
+        self.weight = weight.max(1);
+        self.priority = priority;
+        self.queued_max = u16::try_from(queued_max).unwrap_or(u16::MAX);
+        match &mut self.rates {
+            Some(rates) => **rates = Rates { limit, burst_ns, guarantee, ..**rates },
+            None if limit.is_none() && guarantee.is_none() => {}
+            None => {
+                let [limit_arrivals, guarantee_arrivals] = [Arrivals::default(); 2];
+                let rates =
+                    Rates { limit, limit_arrivals, burst_ns, guarantee, guarantee_arrivals };
+                self.rates = Some(Box::new(rates));
+            }
         }
     }
 
     pub(crate) fn weight(&self) -> u64 {
-        u64::from(self.settings.weight)
+        u64::from(self.weight)
+    }
+
+    /// It may not have more requests waiting.
+    pub(crate) fn is_full(&self) -> bool {
+        self.queue.len() >= u32::from(self.queued_max)
     }
 
     /// Sets the finish tag of its first request. The cost is rounded up: a clock that is late is put
@@ -100,21 +159,23 @@ impl Flow {
 
     /// When its next request may go, as far as its limit is concerned.
     pub(crate) fn limit_ends(&self) -> Nanos {
-        let latest = self.limit.latest(self.settings.limit).unwrap_or(0);
-        latest.saturating_sub(self.settings.burst_ns)
+        let Some(rates) = &self.rates else { return 0 };
+        rates.limit_arrivals.latest(rates.limit).unwrap_or(0).saturating_sub(rates.burst_ns)
     }
 
     /// When it falls behind its guarantee; `None`: it has none.
     pub(crate) fn guarantee_due(&self) -> Option<Nanos> {
-        self.guarantee.earliest(self.settings.guarantee)
+        let rates = self.rates.as_ref()?;
+        rates.guarantee_arrivals.earliest(rates.guarantee)
     }
 
     /// Books a request towards its rates.
     pub(crate) fn book(&mut self, length_bytes: u32, now: Nanos, is_guaranteed: bool) {
-        self.limit.advance(self.settings.limit, length_bytes, now);
+        let Some(rates) = &mut self.rates else { return };
+        rates.limit_arrivals.advance(rates.limit, length_bytes, now);
         if is_guaranteed {
-            let not_before = now.saturating_sub(self.settings.burst_ns);
-            self.guarantee.advance(self.settings.guarantee, length_bytes, not_before);
+            let not_before = now.saturating_sub(rates.burst_ns);
+            rates.guarantee_arrivals.advance(rates.guarantee, length_bytes, not_before);
         }
     }
 

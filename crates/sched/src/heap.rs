@@ -30,6 +30,9 @@ impl Heap {
 
     /// Takes a flow out, if it is in it.
     pub(crate) fn leave(&mut self, flow: u32) {
+        if self.entries.is_empty() {
+            return; // Without a look at the flow's place, which is far away when there are many.
+        }
         let Some(place) = self.places.get_mut(flow as usize) else { return };
         let place = std::mem::replace(place, OUT);
         if place == OUT {
