@@ -9,6 +9,7 @@ import typer
 import fairlead
 from fairlead.cli.check import check
 from fairlead.cli.serve import serve
+from fairlead.cli.sim import sim
 
 app = typer.Typer(
     name="fairlead",
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(check)
+app.command()(sim)
 
 
 def _print_version(wanted: bool) -> None:

@@ -22,7 +22,7 @@ def load_config(path: Path) -> Config:
         DocumentError: the document has mistakes.
         ConfigError: the file cannot be read.
     """
-    return read_document(_read(path))
+    return read_document(read_text(path))
 
 
 def check_config(path: Path, *, allow_anyone: bool = False) -> Config:
@@ -34,7 +34,7 @@ def check_config(path: Path, *, allow_anyone: bool = False) -> Config:
         DocumentError: with every mistake found.
         ConfigError: the file cannot be read.
     """
-    text = _read(path)
+    text = read_text(path)
     config = read_document(text)
     mistakes: list[Mistake] = []
     for check in (
@@ -53,7 +53,12 @@ def check_config(path: Path, *, allow_anyone: bool = False) -> Config:
     return config
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return the text of a file that somebody wrote.
+
+    Raises:
+        ConfigError: it cannot be read, or is not UTF-8.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:

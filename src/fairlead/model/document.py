@@ -7,7 +7,7 @@ import re
 import tomllib
 import typing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from typing_extensions import override
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pydantic_core import ErrorDetails
+
+    Explanation = Callable[[KeyPath, ErrorDetails, type[BaseModel]], tuple[str, str]]
+
+M = TypeVar("M", bound=BaseModel)
 
 _VALUE_CHARACTERS_MAX: Final = 80
 _SYNTAX_LINE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
@@ -78,19 +82,28 @@ def read_document(text: str) -> Config:
     Raises:
         DocumentError: with every mistake found.
     """
+    return read_model(text, Config)
+
+
+def read_model(text: str, model: type[M]) -> M:
+    """Return what a TOML text describes, as this model.
+
+    Raises:
+        DocumentError: with every mistake found.
+    """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DocumentError([_syntax_mistake(str(error), text)]) from None
     try:
-        return Config.model_validate(document)
+        return model.model_validate(document)
     except ValidationError as error:
-        raise DocumentError(_explain_all(error, source_lines(text))) from None
+        raise DocumentError(_explain_all(error, source_lines(text), model)) from None
 
 
-def explain_validation(error: ValidationError) -> DocumentError:
-    """Return the mistakes of a configuration that was not read from a text."""
-    return DocumentError(_explain_all(error, {}))
+def explain_validation(error: ValidationError, model: type[BaseModel] = Config) -> DocumentError:
+    """Return the mistakes of a model that was not read from a text."""
+    return DocumentError(_explain_all(error, {}, model))
 
 
 def place_mistake(error: ConfigError, text: str) -> Mistake:
@@ -131,21 +144,23 @@ def _syntax_mistake(message: str, text: str) -> Mistake:
     )
 
 
-def _explain_all(error: ValidationError, lines: dict[KeyPath, int]) -> list[Mistake]:
+def _explain_all(
+    error: ValidationError, lines: dict[KeyPath, int], model: type[BaseModel]
+) -> list[Mistake]:
     errors = error.errors()
     # A list whose elements are all wrong is reported as empty, too.
     parents = {details["loc"][:-depth] for details in errors for depth in range(1, 4)}
     return [
-        _explain(details, lines)
+        _explain(details, lines, model)
         for details in errors
         if details["type"] != "too_short" or details["loc"] not in parents
     ]
 
 
-def _explain(details: ErrorDetails, lines: dict[KeyPath, int]) -> Mistake:
+def _explain(details: ErrorDetails, lines: dict[KeyPath, int], model: type[BaseModel]) -> Mistake:
     path = tuple(details["loc"])
     explain = _EXPLANATIONS.get(details["type"], _explain_other)
-    reason, remedy = explain(path, details)
+    reason, remedy = explain(path, details, model)
     return Mistake(
         line=find_line(lines, path),
         where=format_field_path(path),
@@ -168,49 +183,61 @@ def _shown(path: KeyPath, details: ErrorDetails) -> str | None:
     return text[:_VALUE_CHARACTERS_MAX] + "..." if is_long else text
 
 
-def _explain_other(_path: KeyPath, details: ErrorDetails) -> tuple[str, str]:
+def _explain_other(
+    _path: KeyPath, details: ErrorDetails, _model: type[BaseModel]
+) -> tuple[str, str]:
     message = details["msg"]
     return f"{message[:1].lower()}{message[1:]}", ""
 
 
-def _explain_own(_path: KeyPath, details: ErrorDetails) -> tuple[str, str]:
+def _explain_own(_path: KeyPath, details: ErrorDetails, _model: type[BaseModel]) -> tuple[str, str]:
     """Our validators say what is wrong, then what is right."""
     message = str(details.get("ctx", {}).get("error") or details["msg"])
     reason, _, remedy = message.partition("; ")
     return reason, remedy
 
 
-def _explain_extra(path: KeyPath, _details: ErrorDetails) -> tuple[str, str]:
-    known = sorted(_fields_of(path[:-1]))
+def _explain_extra(
+    path: KeyPath, _details: ErrorDetails, model: type[BaseModel]
+) -> tuple[str, str]:
+    known = sorted(_fields_of(path[:-1], model))
     similar = difflib.get_close_matches(str(path[-1]), known, n=1)
     hint = f"did you mean {similar[0]}? " if similar else ""
     return "no such field", f"{hint}there are: {', '.join(known)}"
 
 
-def _explain_missing(path: KeyPath, _details: ErrorDetails) -> tuple[str, str]:
+def _explain_missing(
+    path: KeyPath, _details: ErrorDetails, _model: type[BaseModel]
+) -> tuple[str, str]:
     return "missing", f"add {path[-1]} = ..."
 
 
-def _explain_pattern(path: KeyPath, _details: ErrorDetails) -> tuple[str, str]:
+def _explain_pattern(
+    path: KeyPath, _details: ErrorDetails, _model: type[BaseModel]
+) -> tuple[str, str]:
     names = [part for part in path if isinstance(part, str)]
     return "has characters that are not allowed here, or too many", _PATTERN_RULES[names[-1]]
 
 
-def _explain_choice(_path: KeyPath, details: ErrorDetails) -> tuple[str, str]:
+def _explain_choice(
+    _path: KeyPath, details: ErrorDetails, _model: type[BaseModel]
+) -> tuple[str, str]:
     return "not one of the choices", f"take {details['ctx']['expected']}"
 
 
-def _explain_bound(_path: KeyPath, details: ErrorDetails) -> tuple[str, str]:
+def _explain_bound(
+    _path: KeyPath, details: ErrorDetails, _model: type[BaseModel]
+) -> tuple[str, str]:
     words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
     [(name, limit)] = details["ctx"].items()
     return "out of range", f"take {words[name]} {limit:g}"
 
 
-def _explain_type(what: str) -> Callable[[KeyPath, ErrorDetails], tuple[str, str]]:
-    return lambda _path, _details: ("of the wrong type", f"write {what}")
+def _explain_type(what: str) -> Explanation:
+    return lambda _path, _details, _model: ("of the wrong type", f"write {what}")
 
 
-_EXPLANATIONS: Final[dict[str, Callable[[KeyPath, ErrorDetails], tuple[str, str]]]] = {
+_EXPLANATIONS: Final[dict[str, Explanation]] = {
     "value_error": _explain_own,
     "reference": _explain_own,
     "extra_forbidden": _explain_extra,
@@ -231,17 +258,16 @@ _EXPLANATIONS: Final[dict[str, Callable[[KeyPath, ErrorDetails], tuple[str, str]
     "bool_parsing": _explain_type("true or false"),
     "tuple_type": _explain_type("a list"),
     "model_type": _explain_type("a table"),
-    "too_short": lambda path, _details: ("empty", f"add at least one to {path[-1]}"),
-    "too_long": lambda _path, details: (
+    "too_short": lambda path, _details, _model: ("empty", f"add at least one to {path[-1]}"),
+    "too_long": lambda _path, details, _model: (
         "too long",
         f"at most {details['ctx']['max_length']} are possible",
     ),
 }
 
 
-def _fields_of(path: KeyPath) -> Iterable[str]:
-    """The fields of the model at a path."""
-    model: type[BaseModel] = Config
+def _fields_of(path: KeyPath, model: type[BaseModel]) -> Iterable[str]:
+    """The fields of the model at a path below another."""
     for part in path:
         if isinstance(part, str) and part in model.model_fields:
             model = _model_in(model.model_fields[part].annotation) or model

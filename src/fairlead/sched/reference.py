@@ -92,9 +92,11 @@ class Device:
         Raises:
             ValueError: it does not.
         """
+        if self.cost_max_ns <= 0 or (self.place_ns is not None and self.place_ns <= 0):
+            raise ValueError(f"a request takes no place: {self}")
         most_ns = self.place(self.cost_max_ns)
-        if not 0 < most_ns <= self.window_ns - self.reserve_ns:
-            raise ValueError(f"a request that takes {most_ns} ns does not fit: {self}")
+        if most_ns > self.window_ns - self.reserve_ns:
+            raise ValueError(f"a request of {most_ns} ns does not fit: {self}")
 
     def cost(self, cost_ns: int) -> int:
         """Return what a request of this cost is charged."""

@@ -1,0 +1,1 @@
+"""Models of devices in virtual time, a file for each family, and a table of presets. Pure."""
