@@ -94,15 +94,16 @@ class Simulation:
         """Let a context send nothing more; what it has queued stays."""
         del self._loads[context]
 
-    def run(self, until_ns: int) -> list[Sent]:
-        """Go on to a time; return what was sent until then, since the beginning."""
+    def run(self, until_ns: int, most: int = 1 << 62) -> list[Sent]:
+        """Go on to a time, or until so many were sent; return what was sent since the beginning."""
         self._dispatch()
-        while self._events and self._events[0][0] <= until_ns:
+        while self._events and self._events[0][0] <= until_ns and len(self.sent) < most:
             self.now = self._events[0][0]
             while self._events and self._events[0][0] == self.now:
                 heapq.heappop(self._events)[2]()
             self._dispatch()
-        self.now = until_ns
+        if len(self.sent) < most:
+            self.now = until_ns
         return self.sent
 
     def _push(self, context: int) -> None:

@@ -12,12 +12,14 @@ const NONE: u32 = u32::MAX;
 /// Which calendar a flow is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// None: nothing is queued, or it is held.
+    /// None: it is paused, and not ahead.
     Out,
     /// Its start tag is ahead of the clock.
     Waiting,
     /// It may be served.
     Eligible,
+    /// It has nothing queued or is held, and has had more than its share so far.
+    Ahead,
 }
 
 /// Where the links are: each flow has one.

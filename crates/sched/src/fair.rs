@@ -3,7 +3,6 @@
 //! the same in constant time, without allocating.
 
 use crate::backlog::Backlog;
-use crate::calendar::Place;
 use crate::class::{Class, VIRTUAL_SHIFT};
 pub use crate::flow::Device;
 use crate::flow::{Flow, find, find_mut};
@@ -13,7 +12,7 @@ use crate::settings::{Priority, Settings};
 use crate::{ContextId, Nanos};
 
 /// Steps of the calendar that the most expensive request of the smallest weight takes.
-const STEPS: u64 = 1024;
+const STEPS: u64 = 1000;
 /// Who has sent a small request within this time is expected to send another.
 const SMALL_ACTIVE_NS: Nanos = 2_000_000;
 
@@ -92,32 +91,39 @@ impl Fair {
     /// Lets a flow take part, if it has something queued and its limit does not hold it.
     fn begin(&mut self, index: u32, now: Nanos) {
         let Some(flow) = find_mut(&mut self.flows, index) else { return };
-        let Some(first) = self.backlog.first(&flow.queue) else { return };
-        let ends = flow.limit_ends();
-        if ends > now {
-            self.held.enter(ends, index);
-            return;
+        let (class, ends) = (class(&mut self.classes, flow), flow.limit_ends());
+        match self.backlog.first(&flow.queue) {
+            Some(first) if ends <= now => {
+                flow.aim(self.device.charge(first.cost_ns));
+                if let Some(due) = flow.guarantee_due() {
+                    self.guaranteed.enter(due, index);
+                }
+                class.enter(&mut self.flows, index);
+            }
+            first => {
+                if first.is_some() {
+                    self.held.enter(ends, index);
+                }
+                class.pause(&mut self.flows, index);
+            }
         }
-        flow.aim(self.device.charge(first.cost_ns));
-        let class = class(&mut self.classes, flow);
-        class.weights += flow.weight();
-        if let Some(due) = flow.guarantee_due() {
-            self.guaranteed.enter(due, index);
-        }
-        class.enter(&mut self.flows, index);
     }
 
-    /// Lets a flow not take part, in whatever state it was.
+    /// Takes a flow out of the state that it is in.
     fn stop(&mut self, index: u32) {
         self.held.leave(index);
-        let Some(flow) = find_mut(&mut self.flows, index) else { return };
-        let class = class(&mut self.classes, flow);
-        if flow.link.place == Place::Out {
-            return flow.catch_up(class.clock(), &self.device);
-        }
-        class.weights -= flow.weight();
-        class.leave(&mut self.flows, index);
         self.guaranteed.leave(index);
+        let Some(flow) = find(&self.flows, index) else { return };
+        class(&mut self.classes, flow).leave(&mut self.flows, index, self.device.bound());
+    }
+
+    /// Lets a flow of which a request has gone go on with the next.
+    fn go_on(&mut self, index: u32, now: Nanos) {
+        self.stop(index);
+        if let Some(flow) = find_mut(&mut self.flows, index) {
+            flow.tags.start = flow.tags.finish;
+        }
+        self.begin(index, now);
     }
 
     /// Lets those go on whose limit has held them long enough.
@@ -150,7 +156,8 @@ impl Fair {
         if let Some((_, index)) = self.guaranteed.first().filter(|(due, _)| *due <= now) {
             return Some((index, true));
         }
-        let first = self.classes.iter_mut().find_map(|class| class.first(&mut self.flows));
+        let bound = self.device.bound();
+        let first = self.classes.iter_mut().find_map(|class| class.first(&mut self.flows, bound));
         first.map(|index| (index, false))
     }
 
@@ -168,15 +175,20 @@ impl Fair {
         if is_guaranteed {
             flow.forgive(class.clock(), &self.device);
         } else {
-            class.advance(self.device.charge(request.cost_ns) << VIRTUAL_SHIFT);
+            let (finish, bound) = (flow.tags.finish, self.device.bound());
+            let virtual_cost = self.device.charge(request.cost_ns) << VIRTUAL_SHIFT;
+            class.advance(&mut self.flows, virtual_cost, finish, bound);
         }
-        flow.tags.start = flow.tags.finish;
     }
 }
 
 fn class<'a>(classes: &'a mut [Class; Priority::ALL.len()], flow: &Flow) -> &'a mut Class {
+    of_priority(classes, flow.priority)
+}
+
+fn of_priority(classes: &mut [Class; Priority::ALL.len()], priority: Priority) -> &mut Class {
     let [urgent, normal, idle] = classes;
-    match flow.priority {
+    match priority {
         Priority::Urgent => urgent,
         Priority::Normal => normal,
         Priority::Idle => idle,
@@ -186,14 +198,13 @@ fn class<'a>(classes: &'a mut [Class; Priority::ALL.len()], flow: &Flow) -> &'a 
 impl Scheduler for Fair {
     fn set(&mut self, context: ContextId, settings: Settings, now: Nanos) {
         self.admit(context);
+        if find(&self.flows, context.index).is_some_and(|flow| flow.settings() == settings) {
+            return;
+        }
         self.stop(context.index);
         let Some(flow) = find_mut(&mut self.flows, context.index) else { return };
-        let same_class = flow.priority == settings.priority;
-        flow.set(settings);
-        if !same_class {
-            // Each class has a clock of its own.
-            flow.tags.start = class(&mut self.classes, flow).clock();
-        }
+        let clock = of_priority(&mut self.classes, settings.priority).clock();
+        flow.set(settings, clock, &self.device, now);
         self.begin(context.index, now);
     }
 
@@ -210,6 +221,9 @@ impl Scheduler for Fair {
         }
         self.backlog.push(&mut flow.queue, request);
         let is_first = flow.queue.len() == 1;
+        if is_first {
+            flow.come_back(now);
+        }
         self.see(&request, now);
         if is_first {
             self.stop(index);
@@ -228,17 +242,19 @@ impl Scheduler for Fair {
             return false;
         }
         // As if it were queued and picked: nobody else waits.
-        let class = class(&mut self.classes, flow);
-        flow.catch_up(class.clock(), &self.device);
-        flow.aim(self.device.charge(request.cost_ns));
-        let is_guaranteed = flow.guarantee_due().is_some_and(|due| due <= now);
-        if !is_guaranteed {
-            class.skip_to(flow.tags.start);
-        }
-        class.weights = flow.weight();
+        flow.come_back(now);
+        let (index, is_guaranteed) = (request.context.index, flow.is_behind(now));
         self.see(request, now);
+        self.stop(index);
+        let Some(flow) = find_mut(&mut self.flows, index) else { return false };
+        flow.aim(self.device.charge(request.cost_ns));
+        let (start, class) = (flow.tags.start, class(&mut self.classes, flow));
+        if !is_guaranteed {
+            class.skip_to(&mut self.flows, start, self.device.bound());
+        }
+        class.enter(&mut self.flows, index);
         self.book(request, now, is_guaranteed);
-        self.classes.iter_mut().for_each(|class| class.weights = 0);
+        self.go_on(index, now);
         true
     }
 
@@ -253,8 +269,7 @@ impl Scheduler for Fair {
         let Some(flow) = find_mut(&mut self.flows, index) else { return Next::Idle };
         self.backlog.pop(&mut flow.queue);
         self.book(&request, now, is_guaranteed);
-        self.stop(index);
-        self.begin(index, now);
+        self.go_on(index, now);
         Next::Submit(request)
     }
 

@@ -3,8 +3,11 @@
 use crate::backlog::List;
 use crate::calendar::{Link, Links};
 use crate::class::{Tags, VIRTUAL_SHIFT, ahead};
-use crate::settings::{Arrivals, Priority, Rate, Settings};
+use crate::settings::{Arrivals, Priority, Settings};
 use crate::{ContextId, Nanos};
+
+/// A guarantee that the device could not keep is made up for by what it is in this time.
+const LATE_MAX_NS: Nanos = 100_000_000;
 
 /// What the scheduler knows of a backing device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,16 +56,19 @@ impl Device {
     pub(crate) fn virtual_cost_max(&self) -> u64 {
         self.cost_max_ns << VIRTUAL_SHIFT
     }
+
+    /// How far ahead of the clock a tag can be.
+    pub(crate) fn bound(&self) -> i64 {
+        (2 * self.virtual_cost_max()) as i64
+    }
 }
 
-/// What only a context with limits or a guarantee has: its rates, and how far it is with them.
+/// What only a context has that was given settings, and how far it is with its rates.
 #[derive(Debug)]
-struct Rates {
-    limit: Rate,
-    limit_arrivals: Arrivals,
-    burst_ns: Nanos,
-    guarantee: Rate,
-    guarantee_arrivals: Arrivals,
+struct Terms {
+    settings: Settings,
+    limit: Arrivals,
+    guarantee: Arrivals,
 }
 
 /// A context at a device: one cache line, because every decision touches some of many.
@@ -76,7 +82,9 @@ pub(crate) struct Flow {
     weight: u32,
     queued_max: u16,
     pub(crate) priority: Priority,
-    rates: Option<Box<Rates>>,
+    /// It has a limit or a guarantee.
+    has_rates: bool,
+    terms: Option<Box<Terms>>,
 }
 
 const _: () = assert!(size_of::<Option<Flow>>() == 64);
@@ -98,37 +106,51 @@ impl Links for [Option<Flow>] {
 }
 
 impl Flow {
+    /// A context with the default settings.
     pub(crate) fn new(id: ContextId) -> Self {
-        let mut flow = Self {
+        let Settings { weight, queued_max, priority, .. } = Settings::default();
+        Self {
             id,
             tags: Tags::default(),
             queue: List::EMPTY,
             link: Link::OUT,
-            weight: 1,
-            queued_max: 0,
-            priority: Priority::default(),
-            rates: None,
-        };
-        flow.set(Settings::default());
-        flow
+            weight,
+            queued_max: queued_max as u16,
+            priority,
+            has_rates: false,
+            terms: None,
+        }
     }
 
-    /// Takes new settings. How far it was with its rates it stays.
-    pub(crate) fn set(&mut self, settings: Settings) {
-        let Settings { weight, priority, limit, burst_ns, guarantee, queued_max } = settings;
-        self.weight = weight.max(1);
-        self.priority = priority;
-        self.queued_max = u16::try_from(queued_max).unwrap_or(u16::MAX);
-        match &mut self.rates {
-            Some(rates) => **rates = Rates { limit, burst_ns, guarantee, ..**rates },
-            None if limit.is_none() && guarantee.is_none() => {}
-            None => {
-                let [limit_arrivals, guarantee_arrivals] = [Arrivals::default(); 2];
-                let rates =
-                    Rates { limit, limit_arrivals, burst_ns, guarantee, guarantee_arrivals };
-                self.rates = Some(Box::new(rates));
-            }
+    /// What it is due.
+    pub(crate) fn settings(&self) -> Settings {
+        self.terms.as_ref().map_or_else(Settings::default, |terms| terms.settings)
+    }
+
+    /// Takes new settings; the class's clock stands there.
+    pub(crate) fn set(&mut self, settings: Settings, clock: u64, device: &Device, now: Nanos) {
+        let old = self.settings();
+        self.weight = settings.weight.max(1);
+        self.queued_max = u16::try_from(settings.queued_max).unwrap_or(u16::MAX);
+        self.priority = settings.priority;
+        self.has_rates = !settings.limit.is_none() || !settings.guarantee.is_none();
+        if settings.priority == old.priority {
+            // What it is ahead by is so much work, and lasts the shorter the more it is due.
+            let work = ahead(self.tags.start, clock) * i64::from(old.weight);
+            let lasts = -(-work).div_euclid(i64::from(self.weight));
+            let most = (device.virtual_cost_max() / self.weight()) as i64;
+            self.tags.start = clock.wrapping_add_signed(lasts.min(most));
+        } else {
+            // Each class has a clock of its own.
+            self.tags.start = clock;
         }
+        let fresh =
+            || Terms { settings, limit: Arrivals::default(), guarantee: Arrivals::default() };
+        let terms = self.terms.get_or_insert_with(|| Box::new(fresh()));
+        // A burst is saved up by a pause; who is new has none yet.
+        terms.limit.change(old.limit, settings.limit, now + settings.burst_ns, now);
+        terms.guarantee.change(old.guarantee, settings.guarantee, now, now);
+        terms.settings = settings;
     }
 
     pub(crate) fn weight(&self) -> u64 {
@@ -147,44 +169,55 @@ impl Flow {
         self.tags.finish = self.tags.start.wrapping_add(virtual_cost);
     }
 
-    /// Brings it to the clock, if it is behind: what others had in its pause is not owed to it.
-    pub(crate) fn catch_up(&mut self, clock: u64, device: &Device) {
-        let early = ahead(self.tags.start, clock);
-        // Further ahead than can be, it is a tag of long ago: the clock has come round.
-        let bound = (2 * device.virtual_cost_max()) as i64;
-        if !(0..=bound).contains(&early) {
-            self.tags.start = clock;
-        }
-    }
-
     /// When its next request may go, as far as its limit is concerned.
     pub(crate) fn limit_ends(&self) -> Nanos {
-        let Some(rates) = &self.rates else { return 0 };
-        rates.limit_arrivals.latest(rates.limit).unwrap_or(0).saturating_sub(rates.burst_ns)
+        let Some(Terms { settings, limit, .. }) = self.rated() else { return 0 };
+        limit.latest(settings.limit).unwrap_or(0).saturating_sub(settings.burst_ns)
     }
 
     /// When it falls behind its guarantee; `None`: it has none.
     pub(crate) fn guarantee_due(&self) -> Option<Nanos> {
-        let rates = self.rates.as_ref()?;
-        rates.guarantee_arrivals.earliest(rates.guarantee)
+        let Terms { settings, guarantee, .. } = self.rated()?;
+        guarantee.earliest(settings.guarantee)
+    }
+
+    /// It goes before everybody else.
+    pub(crate) fn is_behind(&self, now: Nanos) -> bool {
+        self.guarantee_due().is_some_and(|due| due <= now)
+    }
+
+    fn rated(&self) -> Option<&Terms> {
+        self.terms.as_deref().filter(|_| self.has_rates)
     }
 
     /// Books a request towards its rates.
     pub(crate) fn book(&mut self, length_bytes: u32, now: Nanos, is_guaranteed: bool) {
-        let Some(rates) = &mut self.rates else { return };
-        rates.limit_arrivals.advance(rates.limit, length_bytes, now);
+        let Some(terms) = self.terms.as_deref_mut().filter(|_| self.has_rates) else { return };
+        let Settings { limit, guarantee, burst_ns, .. } = terms.settings;
+        terms.limit.advance(limit, length_bytes, (now, now + burst_ns), true);
         if is_guaranteed {
-            let not_before = now.saturating_sub(rates.burst_ns);
-            rates.guarantee_arrivals.advance(rates.guarantee, length_bytes, not_before);
+            // What it gets for the sake of one kind of guarantee uses up nothing of the other.
+            let within = (now.saturating_sub(LATE_MAX_NS), now);
+            terms.guarantee.advance(guarantee, length_bytes, within, false);
+        }
+    }
+
+    /// It has something queued after a pause, which saves up no more than the burst.
+    pub(crate) fn come_back(&mut self, now: Nanos) {
+        if let Some(terms) = self.terms.as_deref_mut() {
+            terms.guarantee.forget_before(now.saturating_sub(terms.settings.burst_ns));
         }
     }
 
     /// What was guaranteed may have brought it far beyond its share, which is not to be paid for
     /// for long.
     pub(crate) fn forgive(&mut self, clock: u64, device: &Device) {
-        let most = clock.wrapping_add(device.virtual_cost_max() / self.weight());
+        let most = clock.wrapping_add(2 * (device.virtual_cost_max() / self.weight()));
         if ahead(self.tags.finish, most) > 0 {
             self.tags.finish = most;
+        }
+        if ahead(self.tags.start, self.tags.finish) > 0 {
+            self.tags.finish = self.tags.start;
         }
     }
 }

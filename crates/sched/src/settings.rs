@@ -4,6 +4,7 @@ use crate::Nanos;
 
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
+const BLOCK_BYTES: u32 = 512;
 /// Requests that one context may have waiting for one device, unless set lower.
 pub const QUEUED_MAX: u32 = 8192;
 /// How far a context may run ahead of its limit after a pause, unless set otherwise.
@@ -50,15 +51,44 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    /// Moves on by what a request of this length lasts at this rate.
-    pub(crate) fn advance(&mut self, rate: Rate, length_bytes: u32, not_before: Nanos) {
-        if let Some(iops) = rate.iops {
-            self.by_requests = self.by_requests.max(not_before) + SECOND / iops;
-        }
-        if let Some(bytes_per_s) = rate.bytes_per_s {
-            let time = u64::from(length_bytes) * SECOND / bytes_per_s;
-            self.by_bytes = self.by_bytes.max(not_before) + time;
-        }
+    /// Moves on by what a request of this length lasts at this rate, from where it stands within
+    /// these times. Rounded up for a limit and down for a guarantee, so that what is promised holds;
+    /// a request that moves nothing counts for a block, and none lasts no time.
+    pub(crate) fn advance(
+        &mut self,
+        rate: Rate,
+        length_bytes: u32,
+        within: (Nanos, Nanos),
+        is_limit: bool,
+    ) {
+        let advance = |time: &mut Nanos, amount: u64, rate: Option<u64>| {
+            let Some(rate) = rate else { return };
+            let lasts = if is_limit { amount.div_ceil(rate) } else { amount / rate };
+            *time = (*time).min(within.1).max(within.0) + lasts.max(1);
+        };
+        let amount = u64::from(length_bytes.max(BLOCK_BYTES)) * SECOND;
+        advance(&mut self.by_requests, SECOND, rate.iops);
+        advance(&mut self.by_bytes, amount, rate.bytes_per_s);
+    }
+
+    /// Saves up no more than since then.
+    pub(crate) fn forget_before(&mut self, then: Nanos) {
+        self.by_requests = self.by_requests.max(then);
+        self.by_bytes = self.by_bytes.max(then);
+    }
+
+    /// Goes over to another rate: what is owed lasts shorter at a higher one, but never longer.
+    pub(crate) fn change(&mut self, old: Rate, new: Rate, fresh: Nanos, now: Nanos) {
+        let change = |time: &mut Nanos, old: Option<u64>, new: Option<u64>| match (old, new) {
+            (None, _) => *time = fresh,
+            (Some(old), Some(new)) if new > old && *time > now => {
+                let owed = u128::from(*time - now) * u128::from(old) / u128::from(new);
+                *time = now + u64::try_from(owed).unwrap_or(u64::MAX);
+            }
+            _ => {}
+        };
+        change(&mut self.by_requests, old.iops, new.iops);
+        change(&mut self.by_bytes, old.bytes_per_s, new.bytes_per_s);
     }
 
     /// The later of those that the rate has.

@@ -40,10 +40,13 @@ from typing import Final
 
 from fairlead.sched.settings import Priority, Rate, Settings
 
-VIRTUAL_SHIFT: Final = 8
-"""Virtual time counts in 1/256 ns at weight 1."""
-STEPS: Final = 1024
-"""Steps of the calendar that the most expensive request of the smallest weight takes."""
+VIRTUAL_SHIFT: Final = 16
+"""Virtual time counts in 1/65536 ns at weight 1: finely enough for a request of 1 ns at 1000."""
+STEPS: Final = 1000
+"""Steps of the calendar that the most expensive request of the smallest weight takes; tags are
+within four times as many, which is a ring of 4096."""
+LATE_MAX_NS: Final = 100_000_000
+"""A guarantee that the device could not keep is made up for by what it is in this time."""
 SMALL_ACTIVE_NS: Final = 2_000_000
 """Who has sent a small request within this time is expected to send another."""
 
@@ -121,35 +124,47 @@ class _Flow:
     """A context, as the scheduler sees it."""
 
     context: int
-    settings: Settings
+    settings: Settings = field(default_factory=Settings)
     queue: deque[Request] = field(default_factory=deque)
     start: int = 0
     """How far it is, in virtual time: start tag of its next request."""
     finish: int = 0
     """Finish tag of its first request, while it takes part."""
     calendar: _Calendar | None = None
-    """Where it is: waiting or eligible. None: it has nothing queued, or is held."""
+    """Where it is: waiting, eligible, or paused and ahead. None: paused and not ahead."""
     held_until: int | None = None
+    """When it may go on that has something queued, and is paused by its limit."""
     # Theoretical arrival times: by requests and by bytes.
     limit_tat: list[int] = field(default_factory=lambda: [0, 0])
     guarantee_tat: list[int] = field(default_factory=lambda: [0, 0])
 
     def limit_ends(self) -> int:
         """When its next request may go, as far as its limit is concerned."""
-        times = zip(self.limit_tat, self.settings.limit.times_ns(0), strict=True)
-        tats = [tat for tat, time in times if time is not None]
+        rates = zip(self.limit_tat, self.settings.limit.per_s, strict=True)
+        tats = [tat for tat, rate in rates if rate is not None]
         return max((tat - self.settings.burst_ns for tat in tats), default=0)
 
     def guarantee_due(self) -> int | None:
         """When it falls behind its guarantee; None: it has none."""
-        times = zip(self.guarantee_tat, self.settings.guarantee.times_ns(0), strict=True)
-        return min((tat for tat, time in times if time is not None), default=None)
+        rates = zip(self.guarantee_tat, self.settings.guarantee.per_s, strict=True)
+        return min((tat for tat, rate in rates if rate is not None), default=None)
 
 
-def _advance(tats: list[int], times: tuple[int | None, int | None], not_before: int) -> None:
+def _advance(
+    tats: list[int], times: tuple[int | None, int | None], earliest: int, latest: int
+) -> None:
     for kind, time in enumerate(times):
         if time is not None:
-            tats[kind] = max(tats[kind], not_before) + time
+            tats[kind] = max(earliest, min(tats[kind], latest)) + time
+
+
+def _change(tats: list[int], old: Rate, new: Rate, fresh: int, now: int) -> None:
+    """Go over to other rates: what is owed lasts shorter at a higher one, but never longer."""
+    for kind, (before, after) in enumerate(zip(old.per_s, new.per_s, strict=True)):
+        if before is None:
+            tats[kind] = fresh
+        elif after is not None and after > before and tats[kind] > now:
+            tats[kind] = now + (tats[kind] - now) * before // after
 
 
 class _Calendar:
@@ -184,29 +199,69 @@ class _Calendar:
 
 
 class _Class:
-    """The contexts of one priority that have something to do, and their clock."""
+    """The contexts of one priority that count, and their clock.
+
+    Who has nothing (more) to do, but has had more than its share, counts until the clock has come
+    to where it is: the clock runs by all to whom the work of this time is due. Else each of a
+    crowd that goes would make it run faster for those that are left, who would all be late then
+    and all go before whoever comes anew.
+    """
 
     def __init__(self, step_shift: int) -> None:
         self.virtual = 0
         self.weights = 0
         self.waiting = _Calendar(step_shift)
         self.eligible = _Calendar(step_shift)
+        self.ahead = _Calendar(step_shift)
+        self._step_shift = step_shift
         self._remainder = 0
 
-    def advance(self, cost_ns: int) -> None:
-        """Run the clock: this much was given to those who wait."""
-        self._remainder += cost_ns << VIRTUAL_SHIFT
-        self.virtual += self._remainder // self.weights
-        self._remainder %= self.weights
+    def enter(self, flow: _Flow) -> None:
+        """Let a context take part."""
+        self.weights += flow.settings.weight
+        self.waiting.enter(flow, flow.start)
+
+    def pause(self, flow: _Flow) -> None:
+        """Let a context count that does not take part (any more), if it is ahead."""
+        if flow.start > self.virtual:
+            self.weights += flow.settings.weight
+            self.ahead.enter(flow, flow.start)
+
+    def leave(self, flow: _Flow) -> None:
+        """Take a context out, wherever it is; from a pause it comes back at the clock."""
+        if flow.calendar not in (self.waiting, self.eligible):
+            flow.start = max(flow.start, self.virtual)
+        if flow.calendar is not None:
+            flow.calendar.leave(flow)
+            self.weights -= flow.settings.weight
+
+    def advance(self, cost_ns: int, finish: int) -> None:
+        """Run the clock: this much was given, of what is due to those who count.
+
+        It does not pass the finish tag of what was given, which is the smallest: who is late is
+        late by one request and no more, even if others ended that were ahead.
+        """
+        # The weights may be fewer than those of which something remained.
+        work = min(self._remainder, self.weights) + (cost_ns << VIRTUAL_SHIFT)
+        ahead, self._remainder = divmod(work, self.weights)
+        self._go_to(max(self.virtual, min(self.virtual + ahead, finish)))
 
     def first(self) -> _Flow | None:
         """The eligible context with the smallest finish tag."""
         self._make_eligible()
         if self.eligible.first() is None and (flow := self.waiting.first()):
             # All that wait have had more than their share: the clock goes on to the first of them.
-            self.virtual, self._remainder = flow.start, 0
+            self._remainder = 0
+            self._go_to(self.waiting.step(flow.start) << self._step_shift)
             self._make_eligible()
         return self.eligible.first()
+
+    def _go_to(self, virtual: int) -> None:
+        self.virtual = virtual
+        while (flow := self.ahead.first()) and self.ahead.step(flow.start) < self.ahead.step(
+            virtual
+        ):
+            self.leave(flow)
 
     def _make_eligible(self) -> None:
         clock = self.waiting.step(self.virtual)
@@ -231,11 +286,22 @@ class Scheduler:
 
     def set(self, context: int, settings: Settings, now: int) -> None:
         """Give a context its settings, new or changed; what it has queued stays queued."""
-        flow = self._flows.setdefault(context, _Flow(context, settings))
+        flow = self._flows.setdefault(context, _Flow(context))
+        old = flow.settings
+        if settings == old:
+            return
         self._stop(flow)
-        if settings.priority is not flow.settings.priority:
+        class_ = self._classes[settings.priority]
+        if settings.priority is old.priority:
+            # What it is ahead by is so much work, and lasts the shorter the more it is due.
+            ahead = (flow.start - class_.virtual) * old.weight
+            flow.start = class_.virtual + min(-(-ahead // settings.weight), self._most(settings))
+        else:
             # Each class has a clock of its own.
-            flow.start = self._classes[settings.priority].virtual
+            flow.start = class_.virtual
+        # A burst is saved up by a pause; who is new has none yet.
+        _change(flow.limit_tat, old.limit, settings.limit, now + settings.burst_ns, now)
+        _change(flow.guarantee_tat, old.guarantee, settings.guarantee, now, now)
         flow.settings = settings
         self._guaranteed.pop(context, None)
         if settings.guarantee != Rate():
@@ -255,6 +321,10 @@ class Scheduler:
         if self.device.cost(request.cost_ns) <= self.device.small_ns:
             self._small_seen = now
         if len(flow.queue) == 1:
+            # A pause saves up no more than the burst.
+            flow.guarantee_tat = [
+                max(tat, now - flow.settings.burst_ns) for tat in flow.guarantee_tat
+            ]
             self._stop(flow)
             self._begin(flow, now)
         return True
@@ -304,31 +374,29 @@ class Scheduler:
     def _class(self, flow: _Flow) -> _Class:
         return self._classes[flow.settings.priority]
 
+    def _most(self, settings: Settings) -> int:
+        """What the most expensive request lasts in virtual time."""
+        return (self.device.cost_max_ns << VIRTUAL_SHIFT) // settings.weight
+
     def _stop(self, flow: _Flow) -> None:
-        """Let a context not take part, in whatever state it was."""
-        class_ = self._class(flow)
-        if flow.calendar is not None:
-            flow.calendar.leave(flow)
-            class_.weights -= flow.settings.weight
-        else:
-            # Back from a pause: what others had meanwhile is not owed to it.
-            flow.start = max(flow.start, class_.virtual)
+        """Take a context out of the state that it is in."""
+        self._class(flow).leave(flow)
         flow.held_until = None
 
     def _begin(self, flow: _Flow, now: int) -> None:
         """Let a context take part, if it has something queued and its limit does not hold it."""
-        if not flow.queue:
-            return
+        class_ = self._class(flow)
         ends = flow.limit_ends()
-        if ends > now:
+        if flow.queue and ends <= now:
+            virtual_cost = self.device.cost(flow.queue[0].cost_ns) << VIRTUAL_SHIFT
+            # Rounded up: a late clock is put right when nobody is eligible; an early one is not.
+            flow.finish = flow.start - (-virtual_cost // flow.settings.weight)
+            class_.enter(flow)
+            return
+        class_.pause(flow)
+        if flow.queue:
             flow.held_until = ends
             heapq.heappush(self._held, (ends, flow.context))
-            return
-        virtual_cost = self.device.cost(flow.queue[0].cost_ns) << VIRTUAL_SHIFT
-        # Rounded up: a late clock is put right when nobody is eligible; an early one is not.
-        flow.finish = flow.start - (-virtual_cost // flow.settings.weight)
-        self._class(flow).weights += flow.settings.weight
-        self._class(flow).waiting.enter(flow, flow.start)
 
     def _release(self, now: int) -> None:
         """Let those go on whose limit has held them long enough."""
@@ -348,7 +416,8 @@ class Scheduler:
         behind = [
             (due, flow.context)
             for flow in self._guaranteed.values()
-            if flow.calendar is not None
+            if flow.queue
+            and flow.held_until is None
             and (due := flow.guarantee_due()) is not None
             and due <= now
         ]
@@ -373,15 +442,17 @@ class Scheduler:
         settings, class_ = flow.settings, self._class(flow)
         request = flow.queue.popleft()
         self._count(request.cost_ns, +1)
-        _advance(flow.limit_tat, settings.limit.times_ns(request.length_bytes), now)
-        times = settings.guarantee.times_ns(request.length_bytes)
+        times = settings.limit.times_ns(request.length_bytes, is_limit=True)
+        _advance(flow.limit_tat, times, now, now + settings.burst_ns)
         if is_guaranteed:
-            _advance(flow.guarantee_tat, times, now - settings.burst_ns)
+            # What it gets for the sake of one kind of guarantee uses up nothing of the other.
+            times = settings.guarantee.times_ns(request.length_bytes, is_limit=False)
+            _advance(flow.guarantee_tat, times, now - LATE_MAX_NS, now)
             # It may have come far beyond its share, which is not to be paid for for long.
-            ahead = (self.device.cost_max_ns << VIRTUAL_SHIFT) // settings.weight
-            flow.finish = min(flow.finish, class_.virtual + ahead)
+            most = class_.virtual + 2 * self._most(settings)
+            flow.finish = max(flow.start, min(flow.finish, most))
         else:
-            class_.advance(self.device.cost(request.cost_ns))
+            class_.advance(self.device.cost(request.cost_ns), flow.finish)
         self._stop(flow)
         flow.start = flow.finish
         self._begin(flow, now)

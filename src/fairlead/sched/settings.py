@@ -17,6 +17,7 @@ _RATE_MAX: Final = 1_000_000_000
 _BYTES_PER_S_MIN: Final = 1 << 20
 _BYTES_PER_S_MAX: Final = 1 << 40
 _BURST_S_MAX: Final = 10.0
+_BLOCK_BYTES: Final = 512
 _NS: Final = 1_000_000_000
 
 
@@ -54,10 +55,22 @@ class Rate:
         _check("iops", self.iops, 1, _RATE_MAX)
         _check("bytes_per_s", self.bytes_per_s, _BYTES_PER_S_MIN, _BYTES_PER_S_MAX)
 
-    def times_ns(self, length_bytes: int) -> tuple[int | None, int | None]:
-        """Return how long a request of this length lasts at this rate, by requests and by bytes."""
-        by_requests = None if self.iops is None else _NS // self.iops
-        by_bytes = None if self.bytes_per_s is None else length_bytes * _NS // self.bytes_per_s
+    @property
+    def per_s(self) -> tuple[int | None, int | None]:
+        """Both rates: requests, and bytes."""
+        return self.iops, self.bytes_per_s
+
+    def times_ns(self, length_bytes: int, *, is_limit: bool) -> tuple[int | None, int | None]:
+        """Return how long a request of this length lasts at this rate, by requests and by bytes.
+
+        Rounded so that what is promised holds: up for a limit, down for a guarantee. A request that
+        moves nothing counts for a block, and none lasts no time: it would be guaranteed for ever.
+        """
+        amounts = (_NS, max(length_bytes, _BLOCK_BYTES) * _NS)
+        by_requests, by_bytes = (
+            None if rate is None else max(1, (amount + (rate - 1) * is_limit) // rate)
+            for amount, rate in zip(amounts, self.per_s, strict=True)
+        )
         return by_requests, by_bytes
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fairlead.sched.reference import Device
 from fairlead.sched.settings import Rate, Settings
-from tests.support.sched_device import MS, US, Load, Simulation, work_ns
+from tests.support.sched_device import MS, US, Load, S, Simulation, work_ns
 
 DEVICE = Device(window_ns=100 * US, cost_max_ns=100 * US)
 
@@ -25,3 +28,37 @@ def test_a_limit_that_is_lifted_gives_no_more_than_the_share_from_then_on() -> N
     simulation.set(1, Settings())
     sent = simulation.run(510 * MS)
     assert 4.7 * MS <= work_ns(sent, 1, since_ns=500 * MS) <= 5.3 * MS
+
+
+def test_a_higher_weight_counts_from_the_next_request_on() -> None:
+    """What the context is ahead by is so much work; it is not so much time at any weight."""
+    simulation = of_two(Settings(weight=1000), Settings(weight=1))
+    sent = simulation.run(S)
+    at_ns = next(one.at_ns for one in reversed(sent) if one.context == 1)
+    assert at_ns > 100 * MS
+    simulation = of_two(Settings(weight=1000), Settings(weight=1))
+    simulation.run(at_ns)
+    simulation.set(1, Settings(weight=1000))
+    sent = simulation.run(at_ns + 10 * MS)
+    assert work_ns(sent, 1, since_ns=at_ns + 1) >= 4.7 * MS
+
+
+def test_a_lower_weight_counts_from_the_next_request_on() -> None:
+    simulation = of_two(Settings(weight=1000), Settings(weight=1000))
+    simulation.run(10 * MS)
+    simulation.set(1, Settings(weight=1))
+    sent = simulation.run(110 * MS)
+    assert work_ns(sent, 1, since_ns=10 * MS) <= 300 * US
+
+
+@given(weights=st.lists(st.integers(1, 1000), min_size=1, max_size=10))
+def test_a_weight_that_changes_and_changes_back_gains_and_loses_no_more_than_a_request(
+    weights: list[int],
+) -> None:
+    changed, unchanged = (of_two(Settings(weight=10), Settings(weight=10)) for _ in range(2))
+    for at_ns in range(0, 10 * MS, 500 * US):
+        changed.run(at_ns)
+        for weight in (*weights, 10):
+            changed.set(1, Settings(weight=weight))
+    served, expected = (work_ns(it.run(10 * MS), 1) for it in (changed, unchanged))
+    assert abs(served - expected) <= 100 * US

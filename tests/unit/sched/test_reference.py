@@ -118,6 +118,8 @@ def test_every_request_comes_out_exactly_once(trace: Trace) -> None:
         if decision.what in {"next", "removed", "closed", "refused"} and decision.value is not None
     )
     assert out == Counter(range(len(driver.pushed)))
+    for context in driver.known:
+        assert engine.close(context) == []
     it = engine.scheduler
     assert it._in_flight_ns == it._large_in_flight_ns == 0
-    assert all(class_.weights == 0 for class_ in it._classes.values())
+    assert [class_.weights for class_ in it._classes.values()] == [0, 0, 0]
