@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from fairlead.control.config_file import check_config, load_config
+    from fairlead.control.measurement import Snapshot
     from fairlead.control.target import Target
     from fairlead.errors import ConfigError, DataPlaneError, FairleadError
     from fairlead.model.config import Config, LunConfig, TargetConfig
+    from fairlead.model.shares import RateChange, ShareChange
     from fairlead.model.volume import VolumeConfig, parse_volume
 
 __all__ = [
@@ -27,6 +29,9 @@ __all__ = [
     "DataPlaneError",
     "FairleadError",
     "LunConfig",
+    "RateChange",
+    "ShareChange",
+    "Snapshot",
     "Target",
     "TargetConfig",
     "VolumeConfig",
@@ -42,6 +47,9 @@ _HOMES: Final = {
     "DataPlaneError": "fairlead.errors",
     "FairleadError": "fairlead.errors",
     "LunConfig": "fairlead.model.config",
+    "RateChange": "fairlead.model.shares",
+    "ShareChange": "fairlead.model.shares",
+    "Snapshot": "fairlead.control.measurement",
     "Target": "fairlead.control.target",
     "TargetConfig": "fairlead.model.config",
     "VolumeConfig": "fairlead.model.volume",

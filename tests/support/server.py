@@ -78,7 +78,8 @@ def serving(
             stderr=errors,
             text=True,
             cwd=folder,
-            env=None if environment is None else dict(environment),
+            # Its management socket belongs to this test alone.
+            env={**(environment or os.environ), "XDG_RUNTIME_DIR": str(folder)},
         )
         try:
             lines = lines_until_ready(process, log)

@@ -8,6 +8,7 @@ import typer
 
 import fairlead
 from fairlead.cli.check import check
+from fairlead.cli.contexts import context_app, contexts
 from fairlead.cli.serve import serve
 from fairlead.cli.sim import sim
 
@@ -21,6 +22,8 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(check)
+app.command()(contexts)
+app.add_typer(context_app)
 app.command()(sim)
 
 

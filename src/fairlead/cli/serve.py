@@ -11,18 +11,22 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003  typer reads the annotation
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
 
 import fairlead
 from fairlead.cli.failure import EXIT_FAILED, EXIT_OK, user_errors
+from fairlead.cli.management_socket import open_management
 from fairlead.cli.open_files import raise_open_file_limit
 from fairlead.model.config import EngineConfig, LunConfig, TargetConfig
 from fairlead.model.document import explain_validation
 from fairlead.model.portal import parse_portal
 from fairlead.model.volume import parse_volumes
+
+if TYPE_CHECKING:
+    from fairlead.management.server import ManagementServer
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +65,8 @@ class _Wishes:
     allow_anyone: bool
     as_json: bool
     accounts: Path | None
+    socket: Path | None
+    has_socket: bool
 
 
 def serve(
@@ -103,8 +109,8 @@ def serve(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What shares an I/O context: initiator (default), session, nexus, none, or one "
-            "that an installed package offers.",
+            help="What shares an I/O context: initiator (default), group, session, nexus, none, or "
+            "one that an installed package offers.",
         ),
     ] = None,
     allow_anyone: Annotated[
@@ -126,12 +132,25 @@ def serve(
             "on SIGUSR1.",
         ),
     ] = None,
+    socket: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Where [bold]fairlead contexts[/bold] and the like reach this target. Without it "
+            "$XDG_RUNTIME_DIR/fairlead.sock, or /run/fairlead.sock for root; with the port in its "
+            "name where that is taken.",
+            show_default=False,
+        ),
+    ] = None,
+    no_socket: Annotated[
+        bool, typer.Option("--no-socket", help="Cannot be seen or changed while it runs.")
+    ] = False,
     log_level: Annotated[LogLevel, typer.Option(help="What goes to stderr.")] = LogLevel.INFO,
 ) -> None:
     """Serve volumes over iSCSI until SIGTERM or Ctrl-C.
 
-    Prints one iscsi:// URL for each LUN, then the line [bold]ready[/bold]. The first signal lets
-    commands in flight end, within 5 seconds; a second one stops now.
+    Prints one iscsi:// URL for each LUN, the management socket, then the line [bold]ready[/bold].
+    The first signal lets commands in flight end, within 5 seconds; a second one stops now.
 
     [bold]fairlead serve disk.img:1G[/bold]             make a 1 GiB image if there is none
 
@@ -152,7 +171,11 @@ def serve(
         whole = _configuration(config, volumes or [], portal or [], engine, grouping)
         limits = whole.limits
         raise_open_file_limit(limits.sessions_max + limits.pending_logins_max)
-        asyncio.run(_run(whole, _Wishes(allow_anyone, as_json, accounts)))
+        if socket is not None and no_socket:
+            raise fairlead.ConfigError("--socket and --no-socket", remedy="say one of them")
+        place = None if socket is None else socket.absolute()
+        wishes = _Wishes(allow_anyone, as_json, accounts, place, not no_socket)
+        asyncio.run(_run(whole, wishes))
 
 
 def _configuration(
@@ -208,12 +231,17 @@ async def _run(config: fairlead.Config, wishes: _Wishes) -> None:
         # Nobody has been served yet, so nothing is lost; the start may be waiting for a lock.
         log.info("stopped before serving")
         os._exit(EXIT_OK)
+    server: ManagementServer | None = None
     try:
         await starting
-        _announce(target, config, as_json=wishes.as_json)
+        if wishes.has_socket:
+            server = await open_management(target, wishes.socket)
+        _announce(target, config, server, as_json=wishes.as_json)
         await stopped
     finally:
         stopped.cancel()
+        if server is not None:
+            await server.stop()
         await target.stop()
     if wishes.accounts is not None and not _write_accounts(target, wishes.accounts):
         raise typer.Exit(EXIT_FAILED)
@@ -227,13 +255,21 @@ def _stop_or_leave(stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _announce(target: fairlead.Target, config: fairlead.Config, *, as_json: bool) -> None:
+def _announce(
+    target: fairlead.Target,
+    config: fairlead.Config,
+    server: ManagementServer | None,
+    *,
+    as_json: bool,
+) -> None:
     if as_json:
-        document = json.dumps(_document(target, config))
-        typer.echo(document)
+        socket = None if server is None else str(server.path)
+        typer.echo(json.dumps({**_document(target, config), "socket": socket}))
     else:
         for lun in target.luns:
             typer.echo(target.url(lun.target, lun=lun.lun))
+        if server is not None:
+            typer.echo(f"socket {server.path}")
         typer.echo("ready")
     sys.stdout.flush()
 

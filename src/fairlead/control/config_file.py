@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from fairlead.control.access import check_exposure, read_secrets
 from fairlead.control.grouping import load_grouping
+from fairlead.control.policies import load_policies
 from fairlead.errors import ConfigError
-from fairlead.model.document import DocumentError, Mistake, place_mistake, read_document
+from fairlead.model.document import DocumentError, Mistake, place_mistakes, read_document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ def load_config(path: Path) -> Config:
 
 
 def check_config(path: Path, *, allow_anyone: bool = False) -> Config:
-    """As `load_config`; also looks at secret files, grouping and who could get in from where.
+    """As `load_config`; also looks at secret files, grouping, policies and who gets in from where.
 
     Volumes are not opened: a document may be checked while it is served.
 
@@ -39,7 +40,8 @@ def check_config(path: Path, *, allow_anyone: bool = False) -> Config:
     mistakes: list[Mistake] = []
     for check in (
         lambda: read_secrets(config.chap_accounts),
-        lambda: load_grouping(config.grouping),
+        lambda: load_grouping(config.grouping, config.groups),
+        lambda: load_policies(config.policies),
         lambda: check_exposure(
             config.portals, config.effective_targets(), allow_anyone=allow_anyone
         ),
@@ -47,7 +49,7 @@ def check_config(path: Path, *, allow_anyone: bool = False) -> Config:
         try:
             check()
         except ConfigError as error:
-            mistakes.append(place_mistake(error, text))
+            mistakes += place_mistakes(error, text)
     if mistakes:
         raise DocumentError(mistakes)
     return config

@@ -10,9 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fairlead.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fairlead.model.group import GroupConfig
 
 ENTRY_POINT_GROUP: Final = "fairlead.groupings"
 
@@ -58,6 +63,24 @@ class InitiatorGrouping:
         return nexus.client
 
 
+class GroupGrouping:
+    """A context for each group of clients; who is in none has one of its own."""
+
+    def __init__(self, groups: Sequence[GroupConfig] = ()) -> None:
+        self._groups = tuple(groups)
+
+    def key(self, nexus: Nexus) -> str:
+        """Return the first group that the client belongs to, or the client."""
+        for group in self._groups:
+            if group.has(
+                initiator_name=nexus.initiator_name,
+                address=nexus.address,
+                auth_user=nexus.auth_user,
+            ):
+                return group.context
+        return nexus.client
+
+
 class SessionGrouping:
     """A context for each session."""
 
@@ -84,18 +107,25 @@ class NoGrouping:
 
 _BUILT_IN: Final[dict[str, type[Grouping]]] = {
     "initiator": InitiatorGrouping,
+    "group": GroupGrouping,
     "session": SessionGrouping,
     "nexus": NexusGrouping,
     "none": NoGrouping,
 }
 
 
-def load_grouping(name: str) -> Grouping:
+def load_grouping(name: str, groups: Sequence[GroupConfig] = ()) -> Grouping:
     """Return the grouping of this name: one of ours, or one that an installed package offers.
+
+    Args:
+        name: as in the document.
+        groups: for the grouping ``group``.
 
     Raises:
         ConfigError: no such grouping, or its package is broken.
     """
+    if name == "group":
+        return GroupGrouping(groups)
     built_in = _BUILT_IN.get(name)
     if built_in is not None:
         return built_in()

@@ -21,15 +21,14 @@ from fairlead.proto.iscsi.discovery import DiscoveryCore
 from fairlead.proto.iscsi.login import LoginCore
 from fairlead.proto.iscsi.login_status import LoginStatus
 from fairlead.proto.iscsi.session import Discovery, Refused
-from fairlead.sched.settings import Settings
 from fairlead.scsi import report_luns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fairlead.control.access import LoginPolicies
+    from fairlead.control.contexts import Contexts, HeldContext
     from fairlead.control.events import EventHub
-    from fairlead.control.grouping import ContextKeys
     from fairlead.control.listener import Connection
     from fairlead.control.sessions import Place, SessionTable
     from fairlead.dataplane.api import DataPlane
@@ -52,6 +51,11 @@ class MappedLun(Protocol):
         ...
 
     @property
+    def device(self) -> str:
+        """The backing device of its volume."""
+        ...
+
+    @property
     def read_only(self) -> bool:
         """Initiators may not write."""
         ...
@@ -65,7 +69,7 @@ class IscsiLogins:
         plane: takes the sessions.
         policies: what connections are checked against.
         sessions: who is logged in.
-        keys: context keys.
+        contexts: gives every LUN of a session its context.
         hub: hears of every session that starts.
         luns: by target name, then by number. Read at each login.
     """
@@ -77,7 +81,7 @@ class IscsiLogins:
         plane: DataPlane,
         policies: LoginPolicies,
         sessions: SessionTable,
-        keys: ContextKeys,
+        contexts: Contexts,
         hub: EventHub,
         luns: Mapping[str, Mapping[int, MappedLun]],
     ) -> None:
@@ -85,7 +89,7 @@ class IscsiLogins:
         self._plane = plane
         self._policies = policies
         self._sessions = sessions
-        self._keys = keys
+        self._contexts = contexts
         self._hub = hub
         self._luns = luns
 
@@ -159,18 +163,18 @@ class IscsiLogins:
     ) -> None:
         policy = self._policies.policy(connection.portal, connection.local_address)
         addresses = policy.target_addresses(policy.targets[parameters.target_name])
-        held: list[tuple[Nexus, str]] = []
+        held: list[HeldContext] = []
         luns: list[LunMapping] = []
         for number, lun in sorted(self._luns[parameters.target_name].items()):
             nexus = self._nexus(connection, parameters, number)
-            key = self._keys.acquire(nexus)
-            held.append((nexus, key))
+            context = self._contexts.join(nexus, lun.device)
+            held.append(context)
             luns.append(
                 LunMapping(
                     lun=number,
                     logical_unit=lun.logical_unit,
-                    context=key,
-                    settings=Settings(),
+                    context=context.key,
+                    settings=context.settings,
                     read_only=lun.read_only,
                 )
             )
@@ -184,8 +188,8 @@ class IscsiLogins:
                 unread=unread,
             )
         except DataPlaneError as error:
-            for nexus, key in held:
-                self._keys.release(nexus, key)
+            for context in held:
+                self._contexts.leave(context)
             log.warning(
                 "iscsi.session.refused",
                 peer=connection.peer,
@@ -200,7 +204,7 @@ class IscsiLogins:
                 peer=connection.peer,
                 parameters=parameters,
                 target_addresses=tuple(addresses),
-                context_keys=tuple(held),
+                contexts=tuple(held),
             )
         )
         log.info(
@@ -210,7 +214,7 @@ class IscsiLogins:
             target=parameters.target_name,
             session=session,
             user=parameters.auth_user or "-",
-            contexts=",".join(sorted({key for _, key in held})),
+            contexts=",".join(sorted({context.key for context in held})),
         )
         self._hub.publish(
             SessionStarted(

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fairlead.control.accounts import AccountBook
+    from fairlead.control.contexts import Contexts
     from fairlead.control.events import EventHub
-    from fairlead.control.grouping import ContextKeys
     from fairlead.control.sessions import SessionTable
     from fairlead.dataplane.api import DataPlane, Event
     from fairlead.scsi.logical_unit import LogicalUnit
@@ -38,7 +38,7 @@ class Reactions:
     Args:
         plane: where they come from.
         sessions: loses those that end.
-        keys: gets the context keys of ended sessions back.
+        contexts: gets those of ended sessions back.
         book: keeps last accounts.
         hub: is told everything but what is to be answered.
         logical_units: by the data plane's number; read at each upcall.
@@ -50,7 +50,7 @@ class Reactions:
         *,
         plane: DataPlane,
         sessions: SessionTable,
-        keys: ContextKeys,
+        contexts: Contexts,
         book: AccountBook,
         hub: EventHub,
         logical_units: Mapping[int, LogicalUnit],
@@ -58,7 +58,7 @@ class Reactions:
     ) -> None:
         self._plane = plane
         self._sessions = sessions
-        self._keys = keys
+        self._contexts = contexts
         self._book = book
         self._hub = hub
         self._logical_units = logical_units
@@ -84,8 +84,8 @@ class Reactions:
         live = self._sessions.ended(event.session)
         if live is None:
             return
-        for nexus, key in live.context_keys:
-            self._keys.release(nexus, key)
+        for held in live.contexts:
+            self._contexts.leave(held)
         initiator_name, _, target_name = live.place.nexus
         self._book.session_ended(
             EndedSession(

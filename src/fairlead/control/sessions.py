@@ -18,7 +18,7 @@ from fairlead.proto.iscsi.login_status import LoginStatus
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from fairlead.control.grouping import Nexus
+    from fairlead.control.contexts import HeldContext
     from fairlead.dataplane.api import DataPlane
     from fairlead.proto.iscsi.session import SessionParameters
 
@@ -46,7 +46,7 @@ class LiveSession:
         peer: ``ADDRESS:PORT``.
         parameters: as it was logged in.
         target_addresses: where its target says it is; TargetAddress values.
-        context_keys: held in `ContextKeys`.
+        contexts: held in `fairlead.control.contexts.Contexts`.
         ended: set when it is over.
     """
 
@@ -55,7 +55,7 @@ class LiveSession:
     peer: str
     parameters: SessionParameters
     target_addresses: tuple[str, ...]
-    context_keys: tuple[tuple[Nexus, str], ...]
+    contexts: tuple[HeldContext, ...]
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 

@@ -9,29 +9,30 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from fairlead.control import logical_units, volumes
 from fairlead.control.access import LoginPolicies, check_exposure, read_secrets
 from fairlead.control.accounts import AccountBook
-from fairlead.control.events import EventHub, EventPump
+from fairlead.control.assembly import Parts, Shown, assemble, engine_options
+from fairlead.control.contexts import log_unknown_devices
+from fairlead.control.events import EventHub
 from fairlead.control.grouping import ContextKeys, load_grouping
-from fairlead.control.iscsi_login import IscsiLogins
-from fairlead.control.listener import Listener
 from fairlead.control.log import logger
-from fairlead.control.reactions import Reactions
-from fairlead.control.sessions import SessionTable
-from fairlead.dataplane.api import EngineOptions
+from fairlead.control.policies import load_policies
 from fairlead.errors import ConfigError
 from fairlead.model.config import Config, LunConfig, TargetConfig
+from fairlead.model.document import read_change
 from fairlead.model.portal import Portal, parse_portal
 from fairlead.model.volume import VolumeConfig, parse_volume
 from fairlead.proto.iscsi.key_offers import KeyOffers
 from fairlead.scsi import pages
-from fairlead.scsi.commands import COMMANDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from fairlead.control.events import EventStream
+    from fairlead.control.measurement import Context, Snapshot
+    from fairlead.control.shares import Due
     from fairlead.control.volumes import PreparedVolume
-    from fairlead.dataplane.api import ContextInfo, DataPlane, SessionInfo, VolumeInfo
+    from fairlead.dataplane.api import DataPlane, EngineOptions, SessionInfo, VolumeInfo
+    from fairlead.model.shares import ShareChange
     from fairlead.scsi.identity import Identity
     from fairlead.scsi.logical_unit import LogicalUnit
 
@@ -48,6 +49,7 @@ class ServedLun:
     target: str
     lun: int
     volume: str
+    device: str
     read_only: bool
     logical_unit: int
 
@@ -107,7 +109,7 @@ class Target:
         self._hub = EventHub()
         self._book = AccountBook()
         self._final_accounts: dict[str, Any] | None = None
-        self._parts: _Parts | None = None
+        self._parts: Parts | None = None
 
     async def __aenter__(self) -> Self:
         """Start: data plane, volumes, targets, then portals."""
@@ -117,45 +119,32 @@ class Target:
         secrets = read_secrets(config.chap_accounts)
         # A pool for each device is what SCST fell back to: one context for all clients of the pool.
         is_pooled = config.engine.pool == "per_device"
-        grouping = load_grouping("none" if is_pooled else config.grouping)
-        plane = await asyncio.to_thread(self._open_plane, _engine_options(config))
-        sessions = SessionTable(
+        grouping = load_grouping("none" if is_pooled else config.grouping, config.groups)
+        loaded = load_policies(config.policies)
+        plane = await asyncio.to_thread(self._open_plane, engine_options(config.engine))
+        parts = assemble(
+            config,
             plane,
-            sessions_max=config.limits.sessions_max,
-            reinstatement_timeout_s=config.limits.reinstatement_timeout_s,
-        )
-        keys = ContextKeys(grouping, contexts_per_address=config.limits.contexts_per_address)
-        policies = LoginPolicies(config, secrets, KeyOffers())
-        logins = IscsiLogins(
-            config=config,
-            plane=plane,
-            policies=policies,
-            sessions=sessions,
-            keys=keys,
+            ContextKeys(grouping, contexts_per_address=config.limits.contexts_per_address),
+            LoginPolicies(config, secrets, KeyOffers()),
+            loaded,
             hub=self._hub,
-            luns=self._luns,
-        )
-        listener = Listener(logins.serve, pending_max=config.limits.pending_logins_max)
-        reactions = Reactions(
-            plane=plane,
-            sessions=sessions,
-            keys=keys,
             book=self._book,
-            hub=self._hub,
-            logical_units=self._logical_units,
-            volume_names=self._volume_names,
+            shown=Shown(self._luns, self._logical_units, self._volume_names),
         )
-        pump = EventPump(plane, reactions.handle)
-        self._parts = _Parts(plane, sessions, policies, listener, pump)
+        self._parts = parts
         try:
-            pump.start()
+            parts.pump.start()
             for volume in config.volumes:
                 await self.add_volume(volume)
+            log_unknown_devices(config.devices, plane.volumes())
             for target in targets:
                 await self.add_target(target)
             for portal in config.portals:
-                self._ports[portal] = listener.listen(portal)
-                policies.bind(portal, self._ports[portal])
+                self._ports[portal] = parts.listener.listen(portal)
+                parts.policies.bind(portal, self._ports[portal])
+            for runner in parts.runners:
+                runner.start()
         except BaseException:
             await self.stop(drain_s=0.0)
             raise
@@ -180,6 +169,8 @@ class Target:
         parts, self._parts = self._parts, None
         if parts is None:
             return
+        for runner in parts.runners:
+            await runner.stop()
         await parts.listener.close()
         wait_s = self._drain_s if drain_s is None else drain_s
         await asyncio.to_thread(parts.plane.stop, drain_s=wait_s)
@@ -282,9 +273,45 @@ class Target:
         """Return the sessions in full-feature phase."""
         return self._running().plane.sessions()
 
-    def contexts(self) -> list[ContextInfo]:
-        """Return the I/O contexts that are active or closing, with their accounts."""
-        return self._running().plane.contexts()
+    def contexts(self) -> list[Context]:
+        """Return the I/O contexts that are active or closing: accounts, and what each is due."""
+        return list(self._running().contexts.read().contexts)
+
+    async def snapshot(self) -> Snapshot:
+        """Return the I/O contexts with what each did lately.
+
+        That is since the last call if it was half a second to five ago; otherwise it waits for a
+        second and tells of that.
+        """
+        return await self._running().contexts.snapshot()
+
+    def context_due(self, key: str, device: str) -> Due:
+        """Return what a context is due, who has said so, and which guarantee it does not have."""
+        return self._running().contexts.shares.of(key, device)
+
+    def set_contexts(self, pattern: str, change: ShareChange | Mapping[str, Any]) -> list[str]:
+        """Change what contexts are due, at once and for those to come, until the target stops.
+
+        ::
+
+            target.set_contexts("*:db-*", {"weight": 4, "limit": {"iops": 2000}})
+
+        Args:
+            pattern: of context keys, with wildcards; see `fairlead.model.shares.matches`.
+            change: what it does not say stays as it is.
+
+        Returns:
+            The keys of existing contexts that are due something else now.
+
+        Raises:
+            ConfigError: a value is out of range, a guarantee is above its limit or more than a
+                device can hold. Nothing is changed then.
+        """
+        return self._running().contexts.set(pattern, read_change(change))
+
+    def reset_contexts(self, pattern: str) -> list[str]:
+        """Forget what `set_contexts` has changed with just this pattern; returns as it does."""
+        return self._running().contexts.reset(pattern)
 
     def volumes(self) -> list[VolumeInfo]:
         """Return the open volumes."""
@@ -337,7 +364,7 @@ class Target:
         plane.clear_fault(self._volumes[volume].number)
         log.info("volume.fault_cleared", volume=volume)
 
-    def _running(self) -> _Parts:
+    def _running(self) -> Parts:
         if self._parts is None:
             raise RuntimeError("the target is not running: use it inside `async with`")
         return self._parts
@@ -366,20 +393,10 @@ class Target:
             target=target,
             lun=lun.lun,
             volume=lun.volume,
+            device=volume.prepared.spec.device,
             read_only=logical_unit.read_only,
             logical_unit=number,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What runs between start and stop."""
-
-    plane: DataPlane
-    sessions: SessionTable
-    policies: LoginPolicies
-    listener: Listener
-    pump: EventPump
 
 
 def _open_native(options: EngineOptions) -> DataPlane:
@@ -387,22 +404,6 @@ def _open_native(options: EngineOptions) -> DataPlane:
     from fairlead.dataplane.native import open_data_plane  # noqa: PLC0415
 
     return open_data_plane(options)
-
-
-def _engine_options(config: Config) -> EngineOptions:
-    engine = config.engine
-    return EngineOptions(
-        commands=COMMANDS,
-        pages_without_logical_unit=pages.render_without_logical_unit(),
-        driver=engine.driver,
-        submitters=engine.submitters,
-        pool=engine.pool,
-        memory_limit_bytes=engine.memory_limit,
-        queue_depth=engine.queue_depth,
-        nop_interval_s=engine.nop_interval_s,
-        nop_timeout_s=engine.nop_timeout_s,
-        stall_s=engine.stall_s,
-    )
 
 
 def _parsed(text: str) -> VolumeConfig:

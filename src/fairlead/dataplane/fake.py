@@ -1,14 +1,15 @@
 """A data plane that keeps books and moves no data, for tests of the control plane.
 
 It takes what a real one takes, refuses what a real one refuses, and ends sessions when told to;
-tests add what the world would do: `emit` an event, `hold` the end of sessions.
+tests add what the world would do: `emit` an event, `book` what clients did, `hold` the end of
+sessions.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fairlead.dataplane.api import (
@@ -82,6 +83,7 @@ class FakeDataPlane:
         self.text_answers: dict[int, tuple[bytes, int | None]] = {}
         self.settings: dict[tuple[int, int], Settings] = {}
         self.drained_s: float | None = None
+        self._accounts: dict[tuple[str, str], dict[str, Any]] = {}
         self._indexes: dict[tuple[str, str], int] = {}
         self._volumes: dict[int, _Volume] = {}
         self._events: list[Event] = []
@@ -115,6 +117,10 @@ class FakeDataPlane:
         """Report an event."""
         self._events.append(event)
         os.eventfd_write(self._event_fd, 1)
+
+    def book(self, key: str, device: str, **accounts: Any) -> None:
+        """Let a context have these accounts, fields of `ContextInfo`, from now on."""
+        self._accounts.setdefault((key, device), {}).update(accounts)
 
     def close(self) -> None:
         """Give back the event descriptor; nothing works afterwards."""
@@ -282,7 +288,8 @@ class FakeDataPlane:
 
     def _context(self, key: str, device: str, *, sessions: int) -> ContextInfo:
         index = self._indexes.setdefault((key, device), len(self._indexes))
-        return _context(index, key, device, sessions=sessions)
+        accounts = self._accounts.get((key, device), {})
+        return replace(_context(index, key, device, sessions=sessions), **accounts)
 
     def _context_names(self, session: AdoptedSession) -> set[tuple[str, str]]:
         devices = {

@@ -14,13 +14,19 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from fairlead.model.account import AccountUser, ChapAccount
 from fairlead.model.frozen import Model
+from fairlead.model.group import GroupConfig, InitiatorPattern
+from fairlead.model.policy import PolicyConfig
 from fairlead.model.portal import Portal, PortalField
+from fairlead.model.share_checks import Mistake, check_groups, check_shares, explain_unknown
+from fairlead.model.shares import DeviceConfig, ShareRule
 from fairlead.model.size import SizeBytes
 from fairlead.model.volume import VolumeConfig, VolumeName
-from fairlead.names import normalise, normalise_pattern
+from fairlead.names import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
+
+    from fairlead.model.source_lines import KeyPath
 
 LUN_MAX: Final = 255  # Peripheral device addressing. Spec: SAM-5, LUN structures.
 DEFAULT_PORTAL: Final = Portal("127.0.0.1")
@@ -28,8 +34,6 @@ DEFAULT_PORTAL: Final = Portal("127.0.0.1")
 DEFAULT_AUTHORITY: Final = "iqn.2008-12.example.fairlead"
 
 IscsiName = Annotated[str, AfterValidator(normalise)]
-InitiatorPattern = Annotated[str, AfterValidator(normalise_pattern)]
-Path = tuple[str | int, ...]
 
 
 class NamingConfig(Model):
@@ -86,6 +90,7 @@ class EngineConfig(Model):
     driver: Literal["auto", "io_uring", "threads"] = "auto"
     submitters: Annotated[int, Field(ge=1, le=64)] | None = None
     pool: Literal["shared", "per_device", "per_context"] = "shared"
+    scheduler: Literal["fair", "fifo"] = "fair"
     memory_limit: SizeBytes = 512 << 20
     queue_depth: Annotated[int, Field(ge=1, le=1024)] = 128
     nop_interval_s: Annotated[float, Field(ge=0, le=3600)] = 15.0
@@ -128,9 +133,13 @@ class Config(Model):
         discovery: access to the list of targets.
         engine: the data plane.
         limits: bounds against peers.
-        grouping: which commands share an I/O context: ``initiator``, ``session``, ``nexus``,
-            ``none``, or one that an installed package offers.
+        grouping: which commands share an I/O context: ``initiator``, ``group``, ``session``,
+            ``nexus``, ``none``, or one that an installed package offers.
+        groups: clients that share a context with ``grouping = "group"``; the first that matches.
         identity: what names a client: its initiator name, or its ``address``.
+        shares: what contexts are due; every rule that matches applies, in order.
+        devices: what backing devices can hold.
+        policies: what changes shares while the target runs.
     """
 
     volumes: tuple[VolumeConfig, ...] = ()
@@ -142,11 +151,21 @@ class Config(Model):
     engine: EngineConfig = EngineConfig()
     limits: LimitsConfig = LimitsConfig()
     grouping: str = "initiator"
+    groups: tuple[GroupConfig, ...] = ()
     identity: Literal["name", "address"] = "name"
+    shares: tuple[ShareRule, ...] = ()
+    devices: tuple[DeviceConfig, ...] = ()
+    policies: tuple[PolicyConfig, ...] = ()
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        mistakes = [*_check_unique(self), *_check_targets(self), *_check_accounts(self)]
+        mistakes = [
+            *_check_unique(self),
+            *_check_targets(self),
+            *_check_accounts(self),
+            *check_groups(self),
+            *check_shares(self),
+        ]
         if mistakes:
             raise ValidationError.from_exception_data(
                 "Config",
@@ -180,13 +199,11 @@ class Config(Model):
         return normalise(f"{self.naming.authority}:{volume}")
 
 
-_Mistake = tuple[Path, object, str]
-
-
-def _check_unique(config: Config) -> Iterator[_Mistake]:
+def _check_unique(config: Config) -> Iterator[Mistake]:
     yield from _repeated("volumes", "name", [v.name.lower() for v in config.volumes], "volume")
     users = [account.user for account in config.chap_accounts]
     yield from _repeated("chap_accounts", "user", users, "CHAP account")
+    yield from _repeated("devices", "name", [device.name for device in config.devices], "device")
     if config.targets is not None:
         names = [target.name for target in config.effective_targets()]
         yield from _repeated("targets", "name", names, "target")
@@ -197,7 +214,7 @@ def _check_unique(config: Config) -> Iterator[_Mistake]:
             yield (("portals", index), str(portal), f"portal {portal} is there twice; remove one")
 
 
-def _repeated(table: str, field: str, names: Sequence[str | None], what: str) -> Iterator[_Mistake]:
+def _repeated(table: str, field: str, names: Sequence[str | None], what: str) -> Iterator[Mistake]:
     counts = Counter(names)
     seen: set[str | None] = set()
     for index, name in enumerate(names):
@@ -211,14 +228,14 @@ def _repeated(table: str, field: str, names: Sequence[str | None], what: str) ->
         seen.add(name)
 
 
-def _check_targets(config: Config) -> Iterator[_Mistake]:
+def _check_targets(config: Config) -> Iterator[Mistake]:
     volumes = {volume.name: volume for volume in config.volumes}
     for index, target in enumerate(config.targets or ()):
         numbers = [lun.lun for lun in target.luns]
         for position, lun in enumerate(target.luns):
             path = ("targets", index, "luns", position)
             if lun.volume not in volumes:
-                yield (*path, "volume"), lun.volume, _unknown("volume", lun.volume, volumes)
+                yield (*path, "volume"), lun.volume, explain_unknown("volume", lun.volume, volumes)
             if lun.lun in numbers[:position]:
                 yield (*path, "lun"), lun.lun, f"LUN {lun.lun} is there twice; renumber one"
         for position, portal in enumerate(target.portals or ()):
@@ -226,31 +243,27 @@ def _check_targets(config: Config) -> Iterator[_Mistake]:
                 yield (
                     ("targets", index, "portals", position),
                     str(portal),
-                    _unknown("portal", str(portal), map(str, config.portals)),
+                    explain_unknown("portal", str(portal), map(str, config.portals)),
                 )
 
 
-def _check_accounts(config: Config) -> Iterator[_Mistake]:
+def _check_accounts(config: Config) -> Iterator[Mistake]:
     users = {account.user for account in config.chap_accounts}
-    places: list[tuple[Path, TargetConfig | DiscoveryConfig]] = [(("discovery",), config.discovery)]
+    places: list[tuple[KeyPath, TargetConfig | DiscoveryConfig]]
+    places = [(("discovery",), config.discovery)]
     places += [(("targets", index), target) for index, target in enumerate(config.targets or ())]
     for path, place in places:
         for position, user in enumerate(place.chap):
             if user not in users:
-                yield (*path, "chap", position), user, _unknown("CHAP account", user, users)
+                yield (*path, "chap", position), user, explain_unknown("CHAP account", user, users)
         mutual = place.mutual_chap
         if mutual is None:
             continue
         where = (*path, "mutual_chap")
         if mutual not in users:
-            yield where, mutual, _unknown("CHAP account", mutual, users)
+            yield where, mutual, explain_unknown("CHAP account", mutual, users)
         elif not place.chap:
             yield where, mutual, "mutual CHAP needs CHAP; name the initiators' accounts in chap"
         elif mutual in place.chap:
             # Spec: RFC 7143 §12.1.3: one secret for both directions can be reflected.
             yield where, mutual, f"account {mutual!r} is also in chap; take two accounts"
-
-
-def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    names = ", ".join(sorted(known))
-    return f"no {what} {name!r}; " + (f"there are: {names}" if names else "there are none")

@@ -6,7 +6,7 @@ import difflib
 import re
 import tomllib
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -14,10 +14,11 @@ from typing_extensions import override
 
 from fairlead.errors import ConfigError
 from fairlead.model.config import Config
+from fairlead.model.shares import ShareChange
 from fairlead.model.source_lines import KeyPath, find_line, source_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from pydantic_core import ErrorDetails
 
@@ -101,21 +102,46 @@ def read_model(text: str, model: type[M]) -> M:
         raise DocumentError(_explain_all(error, source_lines(text), model)) from None
 
 
-def explain_validation(error: ValidationError, model: type[BaseModel] = Config) -> DocumentError:
-    """Return the mistakes of a model that was not read from a text."""
-    return DocumentError(_explain_all(error, {}, model))
+def read_change(change: ShareChange | Mapping[str, Any]) -> ShareChange:
+    """Return a change of shares that is written as in a ``[[shares]]`` table, without its pattern.
+
+    Raises:
+        DocumentError: with every mistake found.
+    """
+    if isinstance(change, ShareChange):
+        return change
+    try:
+        return ShareChange.model_validate(change)
+    except ValidationError as error:
+        raise explain_validation(error, ShareChange) from None
 
 
-def place_mistake(error: ConfigError, text: str) -> Mistake:
-    """Find the line of a mistake that was found after reading, by its ``where``."""
-    path = parse_field_path(error.where or "")
-    return Mistake(
-        line=find_line(source_lines(text), path),
-        where=error.where or "",
-        value=None,
-        reason=error.reason,
-        remedy=error.remedy or "",
-    )
+def explain_validation(
+    error: ValidationError, model: type[BaseModel] = Config, *, where: KeyPath = ()
+) -> DocumentError:
+    """Return the mistakes of a model that was not read from a text.
+
+    Args:
+        error: what validation found.
+        model: what was validated.
+        where: its place in the whole document.
+    """
+    return DocumentError(_explain_all(error, {}, model, where))
+
+
+def place_mistakes(error: ConfigError, text: str) -> list[Mistake]:
+    """Find the lines of what was found wrong after reading, by its ``where``."""
+    lines = source_lines(text)
+    if isinstance(error, DocumentError):
+        found = list(error.mistakes)
+    else:
+        remedy = error.remedy or ""
+        where = error.where or ""
+        found = [Mistake(line=None, where=where, value=None, reason=error.reason, remedy=remedy)]
+    return [
+        replace(mistake, line=find_line(lines, parse_field_path(mistake.where)))
+        for mistake in found
+    ]
 
 
 def format_field_path(path: KeyPath) -> str:
@@ -145,25 +171,30 @@ def _syntax_mistake(message: str, text: str) -> Mistake:
 
 
 def _explain_all(
-    error: ValidationError, lines: dict[KeyPath, int], model: type[BaseModel]
+    error: ValidationError,
+    lines: dict[KeyPath, int],
+    model: type[BaseModel],
+    where: KeyPath = (),
 ) -> list[Mistake]:
     errors = error.errors()
     # A list whose elements are all wrong is reported as empty, too.
     parents = {details["loc"][:-depth] for details in errors for depth in range(1, 4)}
     return [
-        _explain(details, lines, model)
+        _explain(details, lines, model, where)
         for details in errors
         if details["type"] != "too_short" or details["loc"] not in parents
     ]
 
 
-def _explain(details: ErrorDetails, lines: dict[KeyPath, int], model: type[BaseModel]) -> Mistake:
+def _explain(
+    details: ErrorDetails, lines: dict[KeyPath, int], model: type[BaseModel], where: KeyPath
+) -> Mistake:
     path = tuple(details["loc"])
     explain = _EXPLANATIONS.get(details["type"], _explain_other)
     reason, remedy = explain(path, details, model)
     return Mistake(
         line=find_line(lines, path),
-        where=format_field_path(path),
+        where=format_field_path((*where, *path)),
         value=_shown(path, details),
         reason=reason,
         remedy=remedy,
@@ -230,7 +261,8 @@ def _explain_bound(
 ) -> tuple[str, str]:
     words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
     [(name, limit)] = details["ctx"].items()
-    return "out of range", f"take {words[name]} {limit:g}"
+    shown = f"{limit:g}" if isinstance(limit, float) else str(limit)
+    return "out of range", f"take {words[name]} {shown}"
 
 
 def _explain_type(what: str) -> Explanation:
@@ -258,6 +290,11 @@ _EXPLANATIONS: Final[dict[str, Explanation]] = {
     "bool_parsing": _explain_type("true or false"),
     "tuple_type": _explain_type("a list"),
     "model_type": _explain_type("a table"),
+    "string_too_short": lambda _path, _details, _model: ("empty", "write what it stands for"),
+    "string_too_long": lambda _path, details, _model: (
+        "too long",
+        f"at most {details['ctx']['max_length']} characters are possible",
+    ),
     "too_short": lambda path, _details, _model: ("empty", f"add at least one to {path[-1]}"),
     "too_long": lambda _path, details, _model: (
         "too long",

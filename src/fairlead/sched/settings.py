@@ -12,11 +12,11 @@ WEIGHT_MAX: Final = 1000
 QUEUED_MAX: Final = 8192
 """Requests that one context may have waiting for one device, unless set lower."""
 DEFAULT_BURST_S: Final = 0.01
-_RATE_MAX: Final = 1_000_000_000
-# Below one largest request a second, commands would be answered after their initiator gave up.
-_BYTES_PER_S_MIN: Final = 1 << 20
-_BYTES_PER_S_MAX: Final = 1 << 40
-_BURST_S_MAX: Final = 10.0
+IOPS_MAX: Final = 1_000_000_000
+BYTES_PER_S_MIN: Final = 1 << 20
+"""Below one largest request a second, commands would be answered after initiators gave up."""
+BYTES_PER_S_MAX: Final = 1 << 40
+BURST_S_MAX: Final = 10.0
 _BLOCK_BYTES: Final = 512
 _NS: Final = 1_000_000_000
 
@@ -52,8 +52,8 @@ class Rate:
         Raises:
             ConfigError: says the value and the range.
         """
-        _check("iops", self.iops, 1, _RATE_MAX)
-        _check("bytes_per_s", self.bytes_per_s, _BYTES_PER_S_MIN, _BYTES_PER_S_MAX)
+        _check("iops", self.iops, 1, IOPS_MAX)
+        _check("bytes_per_s", self.bytes_per_s, BYTES_PER_S_MIN, BYTES_PER_S_MAX)
 
     @property
     def per_s(self) -> tuple[int | None, int | None]:
@@ -101,7 +101,7 @@ class Settings:
             ConfigError: says the value and the range.
         """
         _check("weight", self.weight, 1, WEIGHT_MAX)
-        _check("burst_s", self.burst_s, 0, _BURST_S_MAX)
+        _check("burst_s", self.burst_s, 0, BURST_S_MAX)
         _check("queued_max", self.queued_max, 1, QUEUED_MAX)
         for name in ("iops", "bytes_per_s"):
             least, most = getattr(self.guarantee, name), getattr(self.limit, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import select
 import signal
@@ -47,6 +48,7 @@ class Served:
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, "serve", *arguments],
             cwd=cwd,
+            env={**os.environ, "XDG_RUNTIME_DIR": str(cwd)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,  # What select sees is all there is.
@@ -67,6 +69,9 @@ class Served:
             assert line, self.process.communicate(timeout=TIMEOUT_S)
             lines.append(line)
         return lines
+
+    def urls(self) -> list[str]:
+        return [line for line in self.lines_until_ready() if line.startswith("iscsi://")]
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Returns exit code and stderr."""
@@ -127,7 +132,7 @@ def log_in(url: str) -> tuple[str, str]:
 
 def test_paths_are_enough(serve: Callable[..., Served], tmp_path: Path) -> None:
     served = serve("disk.img:1M", "null:big:1G", "--portal", "127.0.0.1:0")
-    lines = served.lines_until_ready()
+    lines = served.urls()
     pattern = rf"iscsi://127\.0\.0\.1:\d+/{re.escape(NAME)}:(disk\.img|big)/0"
     assert len(lines) == 2
     assert all(re.fullmatch(pattern, line) for line in lines)
@@ -162,7 +167,7 @@ def test_accounts_are_written_on_sigusr1_and_at_the_end(
 ) -> None:
     file = tmp_path / "accounts.json"
     served = serve("null:1G", "--portal", "127.0.0.1:0", "--accounts", str(file))
-    [url] = served.lines_until_ready()
+    [url] = served.urls()
     with connect(*log_in(url), "iqn.2020-01.org.example:a"):
         served.process.send_signal(signal.SIGUSR1)
         served.until_logged("accounts.written")
@@ -260,12 +265,12 @@ def test_words_that_contradict_the_file_are_explained(failure: Failure, tmp_path
 
 def test_listening_for_everybody_takes_a_word(serve: Callable[..., Served]) -> None:
     served = serve("null:1M", "--portal", "0.0.0.0:0", "--allow-anyone")
-    [url] = served.lines_until_ready()
+    [url] = served.urls()
     assert url.startswith("iscsi://127.0.0.1:")
 
 
 def test_a_port_that_is_taken_fails(serve: Callable[..., Served], failure: Failure) -> None:
-    [url] = serve("null:1M", "--portal", "127.0.0.1:0").lines_until_ready()
+    [url] = serve("null:1M", "--portal", "127.0.0.1:0").urls()
     portal, _ = log_in(url)
     code, errors = failure("serve", "null:1M", "--portal", portal)
     assert code == 2
@@ -333,3 +338,62 @@ def test_a_failure_at_run_time_is_exit_code_1(
         1,
         "fairlead: io_uring is refused here; take --driver threads\n",
     )
+
+
+def test_it_says_where_its_socket_is_and_removes_it(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    served = serve("null:1M", "--portal", "127.0.0.1:0")
+    assert served.lines_until_ready()[-1] == f"socket {tmp_path}/fairlead.sock"
+    second = serve("null:1M", "--portal", "127.0.0.1:0", "--json")
+    document = json.loads(second.line())
+    port = document["portals"][0].rpartition(":")[2]
+    assert document["socket"] == f"{tmp_path}/fairlead-{port}.sock"
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "contexts", "--json", "--socket", document["socket"]],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=True,
+    )
+    assert json.loads(run.stdout)["contexts"] == []
+    for one in (served, second):
+        assert one.stop()[0] == 0
+    assert not list(tmp_path.glob("*.sock"))
+
+
+def test_a_socket_that_is_named_is_taken_unless_somebody_has_it(
+    serve: Callable[..., Served], failure: Failure, tmp_path: Path
+) -> None:
+    words = ("serve", "null:1M", "--portal", "127.0.0.1:0")
+    served = serve(*words[1:], "--socket", "my.sock")
+    assert served.lines_until_ready()[-1] == f"socket {tmp_path}/my.sock"
+    code, errors = failure(*words, "--socket", "my.sock")
+    assert code == 2
+    assert f"another process listens at {tmp_path}/my.sock (stop it, or name another" in errors
+    # One that was killed leaves its file, and the next takes its place.
+    served.process.kill()
+    served.process.wait()
+    again = serve(*words[1:], "--socket", "my.sock")
+    assert again.lines_until_ready()[-1] == f"socket {tmp_path}/my.sock"
+    code, errors = failure(*words, "--socket", "my.sock", "--no-socket")
+    assert (code, errors) == (2, "fairlead: --socket and --no-socket (say one of them)\n")
+
+
+def test_volumes_are_served_without_a_socket_too(
+    serve: Callable[..., Served], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = serve("null:1M", "--portal", "127.0.0.1:0", "--no-socket")
+    assert len(served.lines_until_ready()) == 1
+    assert not list(tmp_path.glob("*.sock"))
+    # A place that is not there is no reason not to serve, if nobody has named it.
+    monkeypatch.setattr(sys.modules[__name__], "PROGRAM", NO_PLACE + PROGRAM)
+    served = serve("null:1M", "--portal", "127.0.0.1:0")
+    assert len(served.lines_until_ready()) == 1
+    assert "management.off reason=" in served.stop()[1]
+
+
+NO_PLACE = """
+import os
+os.environ["XDG_RUNTIME_DIR"] = "/nowhere"
+"""

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -8,9 +8,7 @@ from fairlead.control.config_file import check_config, load_config
 from fairlead.errors import ConfigError
 from fairlead.model.document import DocumentError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "fairlead.toml"
 TEXT = """\
 grouping = "nexis"
 portals = ["0.0.0.0:3260"]
@@ -41,6 +39,27 @@ def test_what_only_this_machine_can_tell_is_placed_too(tmp_path: Path) -> None:
     with pytest.raises(DocumentError) as caught:
         check_config(file, allow_anyone=True)
     assert len(caught.value.mistakes) == 2
+
+
+def test_policies_are_looked_at_with_their_options(tmp_path: Path) -> None:
+    file = tmp_path / "target.toml"
+    file.write_text(
+        "[[policies]]\nkind = 'latency-goal'\ncontexts = '*'\ngoal_ms = -1\n"
+        "[[policies]]\nkind = 'latency-gaol'\n"
+    )
+    with pytest.raises(DocumentError) as caught:
+        check_config(file)
+    assert [f"{mistake.line}: {mistake}" for mistake in caught.value.mistakes] == [
+        "4: policies[0].goal_ms = -1: out of range (take more than 0)",
+        '6: policies[1].kind = "latency-gaol": no such policy (there are: latency-goal)',
+    ]
+
+
+def test_our_own_example_is_right() -> None:
+    config = check_config(EXAMPLE)
+    assert config.shares
+    assert config.groups
+    assert config.policies
 
 
 def test_a_file_that_cannot_be_read_is_explained(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_what_a_grouping_separates(name: str, separates: set[str]) -> None:
 
 def test_an_unknown_grouping_is_explained() -> None:
     with pytest.raises(
-        ConfigError, match=r"no grouping 'nexis' .there are: initiator, nexus, none"
+        ConfigError, match=r"no grouping 'nexis' .there are: group, initiator, nexus, none"
     ):
         load_grouping("nexis")
 
@@ -70,7 +70,9 @@ def test_a_package_adds_a_grouping(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     code = "class RackGrouping:\n    def key(self, nexus):\n        return nexus.address[:9]\n"
     install(tmp_path, monkeypatch, code)
     assert load_grouping("rack").key(NEXUS) == "192.0.2.1"
-    with pytest.raises(ConfigError, match="there are: initiator, nexus, none, rack, session"):
+    with pytest.raises(
+        ConfigError, match="there are: group, initiator, nexus, none, rack, session"
+    ):
         load_grouping("other")
 
 

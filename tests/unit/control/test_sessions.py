@@ -65,7 +65,7 @@ class Table:
                 peer="p",
                 parameters=PARAMETERS,
                 target_addresses=(),
-                context_keys=(),
+                contexts=(),
             )
         )
         return self.last

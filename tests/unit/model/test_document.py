@@ -10,7 +10,7 @@ from fairlead.model.document import (
     DocumentError,
     format_field_path,
     parse_field_path,
-    place_mistake,
+    place_mistakes,
     read_document,
 )
 
@@ -62,8 +62,8 @@ def test_an_empty_document_is_the_default() -> None:
         (
             "groping = 'initiator'",
             '1: groping = "initiator": no such field (did you mean grouping? there are: '
-            "chap_accounts, discovery, engine, grouping, identity, limits, naming, portals, "
-            "targets, volumes)",
+            "chap_accounts, devices, discovery, engine, grouping, groups, identity, limits, "
+            "naming, policies, portals, shares, targets, volumes)",
         ),
         (
             "[engine]\ndriver = 'uring'",
@@ -196,5 +196,5 @@ def test_field_paths_read_back(path: tuple[str | int, ...]) -> None:
 
 def test_a_mistake_found_later_is_placed() -> None:
     error = ConfigError("too dark", where="volumes[0].size", remedy="light")
-    mistake = place_mistake(error, GOOD)
+    [mistake] = place_mistakes(error, GOOD)
     assert (mistake.line, str(mistake)) == (7, "volumes[0].size: too dark (light)")

@@ -1,0 +1,106 @@
+"""What the management API says, as JSON types. Fields are named as in the data plane's accounts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, Final
+
+from fairlead.model.shares import FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fairlead.control.measurement import MeasuredContext, Snapshot
+    from fairlead.control.shares import Due, Origin
+    from fairlead.dataplane.api import SessionInfo, VolumeInfo
+    from fairlead.sched.settings import Settings
+
+# Enough to see who a device is shared with; all of them are in the list of contexts.
+_NEIGHBOURS_MAX: Final = 32
+_DEFAULT: Final = {"from": "default"}
+
+
+def settings_document(settings: Settings) -> dict[str, Any]:
+    """Return settings in the shape in which a change is written."""
+    return {
+        **_fields_of(settings),
+        "priority": settings.priority.name.lower(),
+        "limit": _fields_of(settings.limit),
+        "guarantee": _fields_of(settings.guarantee),
+    }
+
+
+def context_document(context: MeasuredContext) -> dict[str, Any]:
+    """Return a context: its accounts, ``settings``, and ``activity`` of the last interval."""
+    document = _fields_of(context)
+    del document["configured"]  # Where each field comes from says more.
+    for name in ("queue_time_us", "service_time_us", "response_time_us", "activity"):
+        document[name] = _fields_of(document[name])
+    return {**document, "settings": settings_document(context.settings)}
+
+
+def contexts_document(snapshot: Snapshot, contexts: Iterable[MeasuredContext]) -> dict[str, Any]:
+    """Return these contexts of a snapshot."""
+    return {
+        "interval_s": snapshot.interval_s,
+        "contexts": [context_document(context) for context in contexts],
+    }
+
+
+def explained_document(snapshot: Snapshot, context: MeasuredContext, due: Due) -> dict[str, Any]:
+    """Return a context with why it is due what it is.
+
+    Returns:
+        As `context_document`, and ``origins`` (of each field), ``guarantee_refused`` (why, or
+        None), ``neighbours`` (contexts on the same device, those that got most first).
+    """
+    neighbours = [
+        other
+        for other in snapshot.contexts
+        if other.device == context.device and other.index != context.index
+    ]
+    neighbours.sort(key=lambda other: -other.activity.share_got)
+    return {
+        **context_document(context),
+        "origins": {
+            field: _origin(due.origins[field]) if field in due.origins else _DEFAULT
+            for field in FIELDS
+        },
+        "guarantee_refused": due.refusal,
+        "neighbours": [
+            {
+                "key": other.key,
+                "weight": other.settings.weight,
+                "priority": other.settings.priority.name.lower(),
+                "share_due": other.activity.share_due,
+                "share_got": other.activity.share_got,
+            }
+            for other in neighbours[:_NEIGHBOURS_MAX]
+        ],
+        "neighbours_count": len(neighbours),
+    }
+
+
+def session_document(session: SessionInfo) -> dict[str, Any]:
+    """Return a session; its ISID in hexadecimal digits."""
+    return {**asdict(session), "isid": session.isid.hex()}
+
+
+def volume_document(volume: VolumeInfo) -> dict[str, Any]:
+    """Return an open volume."""
+    return asdict(volume)
+
+
+def _fields_of(item: Any) -> dict[str, Any]:
+    """As `asdict`, one level deep: a target may have thousands of contexts."""
+    return {field.name: getattr(item, field.name) for field in fields(item)}
+
+
+def _origin(origin: Origin) -> dict[str, Any]:
+    by: dict[str, dict[str, Any]] = {
+        "rule": {"rule": origin.rule, "contexts": origin.by},
+        "policy": {"policy": origin.by},
+        "change": {"contexts": origin.by},
+        "default": {},
+    }
+    return {"from": origin.kind, **by[origin.kind]}
