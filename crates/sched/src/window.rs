@@ -8,7 +8,10 @@
 //! what they cost: whether a device serves a large one on one of its servers or on several, the
 //! product comes out as the requests that keep it busy.
 //!
-//! While one context has the device for itself there is nobody to protect and no limit.
+//! That is for the sake of whoever has one request at a time and waits for each. Among contexts that
+//! all have many, what counts is that together they get all that the device can do, and some devices do
+//! more the more they have: then half of what is wanted is let through, and who gets that half is still
+//! decided here. While one context has the device for itself there is nobody to protect and no limit.
 
 use crate::{ContextId, Nanos};
 
@@ -49,6 +52,7 @@ pub struct Window {
     floor: u64,
     last: Option<ContextId>,
     shared_until: Nanos,
+    patient_from: Nanos,
     is_shared: bool,
     given_back: u64,
     round_began: Nanos,
@@ -67,6 +71,7 @@ impl Window {
             floor: floor.max(1),
             last: None,
             shared_until: 0,
+            patient_from: 0,
             is_shared: false,
             given_back: 0,
             round_began: 0,
@@ -77,10 +82,13 @@ impl Window {
         }
     }
 
-    /// A context wants something of the device.
-    pub fn arrived(&mut self, context: ContextId, now: Nanos) {
+    /// A context wants something of the device, and has so many requests there already.
+    pub fn arrived(&mut self, context: ContextId, outstanding: u32, now: Nanos) {
         if self.last.replace(context).is_some_and(|last| last != context) {
             self.shared_until = now + SHARED_NS;
+        }
+        if outstanding == 0 {
+            self.patient_from = now + SHARED_NS;
         }
     }
 
@@ -90,8 +98,8 @@ impl Window {
         self.speed.see(1_000_000_000 / service_ns.max(1));
     }
 
-    /// The window now; `None`: no limit.
-    pub fn size(&mut self, now: Nanos) -> Option<u64> {
+    /// The window now, when the device has and is to have so many requests; `None`: no limit.
+    pub fn size(&mut self, wanted: u64, now: Nanos) -> Option<u64> {
         let elapsed = now.saturating_sub(self.round_began);
         if elapsed >= ROUND_NS {
             self.rate.see((self.given_back << 40) / elapsed);
@@ -105,7 +113,10 @@ impl Window {
             self.rate.forget();
             self.speed.forget();
         }
-        self.is_shared.then(|| if now < self.probe_until { self.floor } else { self.target() })
+        self.is_shared.then(|| {
+            let target = if now < self.probe_until { self.floor } else { self.target() };
+            if now < self.patient_from { target } else { target.max(wanted / 2) }
+        })
     }
 
     fn target(&self) -> u64 {

@@ -16,9 +16,9 @@ fn in_flight_at(channels: usize, service_ns: u64, for_ns: u64) -> f64 {
     let mut flying: BinaryHeap<Reverse<(u64, u64)>> = BinaryHeap::new();
     let (mut now, mut turn, mut area, mut from) = (0, 0_u32, 0.0, 0);
     while now < for_ns {
-        window.arrived(ContextId { index: turn % 2, generation: 0 }, now);
+        window.arrived(ContextId { index: turn % 2, generation: 0 }, 0, now);
         turn += 1;
-        let size = window.size(now).unwrap_or(64);
+        let size = window.size(0, now).unwrap_or(64);
         while (flying.len() as u64) < size {
             let channel = free_at.iter_mut().min().expect("channels");
             *channel = now.max(*channel) + service_ns;
@@ -48,11 +48,25 @@ fn it_is_a_quarter_more_than_keeps_the_device_busy() {
 fn a_context_alone_has_no_limit_and_company_brings_one() {
     let mut window = Window::new(FLOOR);
     let [one, other] = [0, 1].map(|index| ContextId { index, generation: 0 });
-    window.arrived(one, 0);
-    window.arrived(one, 10);
-    assert_eq!(window.size(10), None);
-    window.arrived(other, 20);
-    assert_eq!(window.size(20), Some(FLOOR));
-    assert!(window.size(99_000_000).is_some());
-    assert_eq!(window.size(101_000_000), None, "the other has gone");
+    window.arrived(one, 0, 0);
+    window.arrived(one, 1, 10);
+    assert_eq!(window.size(50, 10), None);
+    window.arrived(other, 0, 20);
+    assert_eq!(window.size(50, 20), Some(FLOOR));
+    assert!(window.size(50, 99_000_000).is_some());
+    assert_eq!(window.size(50, 101_000_000), None, "the other has gone");
+}
+
+#[test]
+fn among_those_that_have_many_half_of_what_is_wanted_is_let_through() {
+    let mut window = Window::new(FLOOR);
+    let [one, other] = [0, 1].map(|index| ContextId { index, generation: 0 });
+    for now in (0..300_000_000).step_by(1_000_000) {
+        window.arrived(one, 63, now);
+        window.arrived(other, 63, now);
+    }
+    assert_eq!(window.size(128, 299_000_000), Some(64));
+    // Somebody comes who waits for each of his requests.
+    window.arrived(other, 0, 300_000_000);
+    assert_eq!(window.size(128, 300_000_000), Some(FLOOR));
 }

@@ -65,6 +65,8 @@ pub(super) struct DeviceQueue {
     /// Requests longer than this are cut while others want the device.
     cut_bytes: Option<u64>,
     is_shared: bool,
+    /// Requests here, queued or with the device, by the context's index.
+    outstanding: Vec<u32>,
     /// Costs of what was answered at once: they make room when the wire has had its turn.
     answered: Option<Vec<u64>>,
     /// In the list of devices that may have something to submit.
@@ -111,6 +113,7 @@ impl DeviceQueue {
             requests_max,
             cut_bytes,
             is_shared: false,
+            outstanding: Vec::new(),
             answered: volume.descriptor().is_none().then(Vec::new),
             is_due: false,
         }
@@ -141,7 +144,9 @@ impl DeviceQueue {
         operation: &Operation,
         now: Nanos,
     ) -> Offered {
-        self.window.arrived(context, now);
+        let outstanding = self.outstanding(context);
+        let before = std::mem::replace(outstanding, *outstanding + 1);
+        self.window.arrived(context, before, now);
         self.resize(now);
         let cost_ns = self.cost_ns(operation);
         let length_bytes = u32::try_from(operation.length_bytes).unwrap_or(u32::MAX);
@@ -151,8 +156,25 @@ impl DeviceQueue {
         }
         match self.scheduler.push(request, now) {
             Ok(()) => Offered::Queued,
-            Err(Full) => Offered::Full,
+            Err(Full) => {
+                self.is_gone(context);
+                Offered::Full
+            }
         }
+    }
+
+    fn outstanding(&mut self, context: ContextId) -> &mut u32 {
+        let index = context.index as usize;
+        if self.outstanding.len() <= index {
+            self.outstanding.resize(index + 1, 0);
+        }
+        self.outstanding.get_mut(index).expect("just made")
+    }
+
+    fn is_gone(&mut self, context: ContextId) {
+        let outstanding = self.outstanding(context);
+        debug_assert!(*outstanding > 0, "gone more often than come");
+        *outstanding = outstanding.saturating_sub(1);
     }
 
     /// The next request for the device.
@@ -169,7 +191,13 @@ impl DeviceQueue {
 
     /// A request is over, after this time with the device if it came there; true: something may be
     /// next.
-    pub(super) fn complete(&mut self, operation: &Operation, took_ns: Option<Nanos>) -> bool {
+    pub(super) fn complete(
+        &mut self,
+        context: ContextId,
+        operation: &Operation,
+        took_ns: Option<Nanos>,
+    ) -> bool {
+        self.is_gone(context);
         let cost_ns = self.cost_ns(operation);
         match (&mut self.answered, took_ns) {
             (Some(answered), Some(_)) => answered.push(cost_ns),
@@ -196,7 +224,11 @@ impl DeviceQueue {
 
     /// Takes a queued request back.
     pub(super) fn remove(&mut self, context: ContextId, token: Token, now: Nanos) -> bool {
-        self.scheduler.remove(context, token, now)
+        let removed = self.scheduler.remove(context, token, now);
+        if removed {
+            self.is_gone(context);
+        }
+        removed
     }
 
     /// Gives a context its settings.
@@ -229,7 +261,8 @@ impl DeviceQueue {
         if self.answered.is_some() {
             return; // It gets a turn's worth at a time.
         }
-        let size = self.window.size(now);
+        let wanted = self.scheduler.queued() + self.scheduler.in_flight();
+        let size = self.window.size(wanted as u64, now);
         self.is_shared = size.is_some();
         let window_ns = size.map(|requests| requests.saturating_mul(self.unit_ns));
         self.scheduler.set_window(window_ns.unwrap_or(u64::MAX / 2).min(u64::MAX / 2));

@@ -109,13 +109,13 @@ impl Submitter {
         if operation.kind.writes() && volume.locks.blocks(operation.offset_bytes, end, owner) {
             job.place = Place::WantsRange;
             self.wants_range.push(token);
-            self.leave_device(&volume, &operation, None);
+            self.leave_device(&volume, context, &operation, None);
             return;
         }
         let outcome = {
             let Ok(entered) = self.arena.enter(context) else {
                 // Its session is ending: everything queued has been taken back before.
-                self.leave_device(&volume, &operation, None);
+                self.leave_device(&volume, context, &operation, None);
                 return;
             };
             let waiter = Waiter { submitter: self.index, token };
@@ -130,11 +130,17 @@ impl Submitter {
         }
     }
 
-    fn leave_device(&mut self, volume: &Volume, operation: &Operation, took_ns: Option<Nanos>) {
+    fn leave_device(
+        &mut self,
+        volume: &Volume,
+        context: ContextId,
+        operation: &Operation,
+        took_ns: Option<Nanos>,
+    ) {
         if operation.kind == Kind::Flush {
             return;
         }
-        if self.queue(volume).complete(operation, took_ns) {
+        if self.queue(volume).complete(context, operation, took_ns) {
             self.make_due(place_of(volume));
         }
     }
@@ -277,7 +283,7 @@ impl Submitter {
             let service_ns = now.saturating_sub(job.since);
             job.place = Place::Collecting;
             job.operation = None;
-            this.leave_device(&volume, &operation, Some(service_ns));
+            this.leave_device(&volume, context, &operation, Some(service_ns));
             if this.arena.completed(context, service_ns) {
                 this.close_context(context);
             }
