@@ -15,6 +15,7 @@ import sys
 
 import fairlead
 import fairlead.dataplane.native
+import fairlead.management.server
 from fairlead.cli.main import main
 
 NOBODY = 65534
