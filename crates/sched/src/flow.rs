@@ -138,8 +138,7 @@ impl Flow {
             // What it is ahead by is so much work, and lasts the shorter the more it is due.
             let work = ahead(self.tags.start, clock) * i64::from(old.weight);
             let lasts = -(-work).div_euclid(i64::from(self.weight));
-            let most = (device.virtual_cost_max() / self.weight()) as i64;
-            self.tags.start = clock.wrapping_add_signed(lasts.min(most));
+            self.tags.start = clock.wrapping_add_signed(lasts.min(self.ahead_max(device) as i64));
         } else {
             // Each class has a clock of its own.
             self.tags.start = clock;
@@ -209,10 +208,15 @@ impl Flow {
         }
     }
 
+    /// Two of the most expensive requests, in virtual time.
+    fn ahead_max(&self, device: &Device) -> u64 {
+        2 * device.virtual_cost_max() / self.weight()
+    }
+
     /// What was guaranteed may have brought it far beyond its share, which is not to be paid for
     /// for long.
     pub(crate) fn forgive(&mut self, clock: u64, device: &Device) {
-        let most = clock.wrapping_add(2 * (device.virtual_cost_max() / self.weight()));
+        let most = clock.wrapping_add(self.ahead_max(device));
         if ahead(self.tags.finish, most) > 0 {
             self.tags.finish = most;
         }

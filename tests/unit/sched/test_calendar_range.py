@@ -22,17 +22,16 @@ FINISH_AHEAD = 3 * STEPS + 2
 
 
 def check_tags(scheduler: Scheduler) -> None:
-    for class_ in scheduler._classes.values():
-        step = class_.waiting.step
-        clock = step(class_.virtual)
-        taking_part = (*class_.waiting._entries, *class_.eligible._entries)
+    for clock in scheduler._clocks.values():
+        step = clock.waiting.step
+        now = step(clock.virtual)
+        taking_part, ahead = (*clock.waiting, *clock.eligible), tuple(clock.ahead)
         for flow in taking_part:
-            assert clock - BEHIND <= step(flow.start) <= clock + START_AHEAD
-            assert clock - BEHIND <= step(flow.finish) <= clock + FINISH_AHEAD
-        ahead = tuple(class_.ahead._entries)
+            assert now - BEHIND <= step(flow.start) <= now + START_AHEAD
+            assert now - BEHIND <= step(flow.finish) <= now + FINISH_AHEAD
         for flow in ahead:
-            assert clock <= step(flow.start) <= clock + START_AHEAD
-        assert class_.weights == sum(flow.settings.weight for flow in (*taking_part, *ahead))
+            assert now <= step(flow.start) <= now + START_AHEAD
+        assert clock.weights == sum(flow.settings.weight for flow in (*taking_part, *ahead))
 
 
 def tags_of(reference: Reference) -> Callable[[int], None]:

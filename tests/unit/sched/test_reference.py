@@ -122,4 +122,4 @@ def test_every_request_comes_out_exactly_once(trace: Trace) -> None:
         assert engine.close(context) == []
     it = engine.scheduler
     assert it._in_flight_ns == it._large_in_flight_ns == 0
-    assert [class_.weights for class_ in it._classes.values()] == [0, 0, 0]
+    assert [clock.weights for clock in it._clocks.values()] == [0, 0, 0]
