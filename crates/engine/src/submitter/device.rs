@@ -81,7 +81,7 @@ impl DeviceQueue {
         let read = |bytes| costs.estimate(Direction::Read, bytes);
         let unit_ns = read(4096);
         let floor = if is_direct { DIRECT_FLOOR } else { BUFFERED_FLOOR };
-        let cut_bytes = is_direct.then(|| {
+        let cut_bytes = (is_direct && discipline == Discipline::Fair).then(|| {
             // The longest that costs no more, in whole pages.
             let kib = (SMALL_IN_A_PIECE * unit_ns - costs.read.base_ns) / costs.read.per_kib_ns;
             (kib * 1024) & !4095
