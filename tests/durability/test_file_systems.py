@@ -54,7 +54,7 @@ def test_writes_go_as_the_file_system_allows(
         volume = ServedVolume(name=VOLUME, kind="file", path=image, options=options)
         with TargetProcess([volume], tmp_path, driver=driver) as target:
             assert [info["may_block"] for info in target.volumes()] == [may_block]
-            for round_ in range(3):
+            for round_ in range(2):
                 run_commands(target, scenario, seed=SEED + round_)
                 model.check_after_kill(0, read_volume(target, scenario))
         model.check_after_kill(0, image.read_bytes())

@@ -33,7 +33,7 @@ def busy(device: Device, *contexts: tuple[Settings, int], servers: int = 1) -> S
     more_ns=st.integers(0, 6 * COST_NS),
     servers=st.integers(1, 4),
 )
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_every_guarantee_is_met_in_every_tenth_of_a_second(
     parts: list[tuple[int, int]],
     burst_s: float,

@@ -59,7 +59,7 @@ def test_small_requests_are_charged_as_exactly_as_large_ones(cost_ns: int) -> No
     window_ns=WINDOWS,
     servers=st.integers(1, 8),
 )
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_shares_differ_by_two_requests_of_each_at_most(
     loads: list[tuple[int, list[int]]], window_ns: int, servers: int
 ) -> None:
@@ -78,7 +78,7 @@ def test_shares_differ_by_two_requests_of_each_at_most(
     others=st.lists(st.tuples(WEIGHTS, COSTS, st.integers(1, 6)), max_size=6),
     window_ns=WINDOWS,
 )
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_shares_hold_while_others_come_and_go(
     loads: list[tuple[int, list[int]]],
     others: list[tuple[int, list[int], int]],
@@ -126,7 +126,7 @@ def wait_allowed_ns(weight: int, cost_ns: int, weights: int, device: Device) -> 
     arrival_ns=st.integers(0, 10 * MS),
     window_ns=WINDOWS,
 )
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_a_newcomer_waits_for_the_window_and_its_own_cost_by_its_share(
     loads: list[tuple[int, list[int]]],
     share: int,
