@@ -34,9 +34,9 @@ def test_nothing_goes_only_while_nothing_may_go(trace: Trace) -> None:
         if isinstance(operation, Next) and driver.decisions[-1].value is None:
             it = reference.scheduler
             waiting = [flow for flow in it._flows.values() if flow.queue and not flow.held_until]
-            costs = [min(flow.queue[0].cost_ns, it.device.cost_max_ns) for flow in waiting]
+            places = [it.device.place(flow.queue[0].cost_ns) for flow in waiting]
             free_ns = it.device.window_ns - it._in_flight_ns
-            assert not costs or max(costs) > free_ns - it.device.reserve_ns
+            assert not places or max(places) > free_ns - it.device.reserve_ns
 
 
 @given(traces(rates=False))
