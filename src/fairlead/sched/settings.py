@@ -82,7 +82,8 @@ class Settings:
         weight: its share while others want the device too, 1..1000.
         priority: its class.
         limit: never more than this.
-        burst_s: how far it may run ahead of its limit after a pause, 0..10 seconds of it.
+        burst_s: how far it may run ahead of its limit after a pause, 0..10 seconds of it; so much
+            of its guarantee a pause saves up as well.
         guarantee: at least this, whatever the weights; at most the limit.
         queued_max: requests that may wait, 1..8192; the next is answered TASK SET FULL.
     """
@@ -114,4 +115,4 @@ class Settings:
     @property
     def burst_ns(self) -> int:
         """The burst in nanoseconds."""
-        return int(self.burst_s * _NS)
+        return round(self.burst_s * _NS)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fairlead.errors import ConfigError
 from fairlead.sched.settings import Priority, Rate, Settings
@@ -67,3 +70,39 @@ def test_a_guarantee_may_equal_its_limit_or_be_of_another_kind() -> None:
 
 def test_higher_classes_come_first() -> None:
     assert sorted(Priority) == [Priority.URGENT, Priority.NORMAL, Priority.IDLE]
+
+
+@given(st.integers(0, 10_000_000_000))
+def test_a_burst_is_exact_to_the_nanosecond(burst_ns: int) -> None:
+    assert Settings(burst_s=burst_ns / 1e9).burst_ns == burst_ns
+
+
+@given(
+    iops=st.integers(1, 1_000_000_000),
+    bytes_per_s=st.integers(1 << 20, 1 << 40),
+    length_bytes=st.integers(512, 16 << 20),
+)
+def test_a_limits_times_are_never_too_short_and_a_guarantees_never_too_long(
+    iops: int, bytes_per_s: int, length_bytes: int
+) -> None:
+    """By less than a nanosecond each, and never nothing."""
+    rate = Rate(iops=iops, bytes_per_s=bytes_per_s)
+    limits = rate.times_ns(length_bytes, is_limit=True)
+    guarantees = rate.times_ns(length_bytes, is_limit=False)
+    exact = (Fraction(1_000_000_000, iops), Fraction(length_bytes * 1_000_000_000, bytes_per_s))
+    for limit, guarantee, time in zip(limits, guarantees, exact, strict=True):
+        assert limit is not None
+        assert guarantee is not None
+        assert time <= limit < time + 1
+        assert max(1, time - 1) <= guarantee <= max(1, time)
+
+
+def test_a_rate_has_no_times_of_kinds_that_it_does_not_have() -> None:
+    assert Rate().times_ns(4096, is_limit=True) == (None, None)
+    assert Rate(iops=1000).times_ns(4096, is_limit=False) == (1_000_000, None)
+    assert Rate(bytes_per_s=1 << 20).times_ns(1 << 20, is_limit=True) == (None, 1_000_000_000)
+
+
+def test_what_moves_nothing_counts_for_a_block() -> None:
+    rate = Rate(bytes_per_s=1 << 20)
+    assert rate.times_ns(0, is_limit=True) == rate.times_ns(512, is_limit=True)
