@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.dataplane.scheduler import EngineScheduler
 from fairlead.sched.reference import STEPS, Request, Scheduler
-from tests.support.sched_trace import Reference, devices, run, settings_of, terms, traces
+from tests.support.sched_trace import Reference, run, settings_of
+from tests.support.sched_traces import devices, long_trace, terms, traces
 
 if TYPE_CHECKING:
     from fairlead.sched.reference import Device
@@ -33,6 +35,14 @@ def clocks(device: Device) -> tuple[int, ...]:
 
 @given(traces())
 def test_it_decides_as_the_specification(trace: Trace) -> None:
+    expected = run(trace, Reference(trace.device))
+    for clock in clocks(trace.device):
+        assert run(trace, Engine(trace.device, clock)) == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_it_decides_as_the_specification_for_long(seed: int) -> None:
+    trace = long_trace(seed)
     expected = run(trace, Reference(trace.device))
     for clock in clocks(trace.device):
         assert run(trace, Engine(trace.device, clock)) == expected

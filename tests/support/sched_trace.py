@@ -8,17 +8,13 @@ of those in flight), which every engine that decided alike so far understands al
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
-
-from hypothesis import strategies as st
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fairlead.sched import reference
 from fairlead.sched.settings import Priority, Rate, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-MS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,116 +313,3 @@ class Driver:
         self._note("wake at", wake_ns)
         if is_kept and wake_ns is not None:
             self.now = max(self.now, wake_ns)
-
-
-# Strategies.
-
-
-def devices() -> st.SearchStrategy[reference.Device]:
-    """Devices of every size, with and without a reserve; windows of one to 16 largest requests."""
-
-    @st.composite
-    def draw_device(draw: st.DrawFn) -> reference.Device:
-        cost_max_ns = draw(st.sampled_from((1, 1_000, 80_000, 1_000_000, 100_000_000)))
-        reserve_ns = draw(st.sampled_from((0, cost_max_ns // 4, cost_max_ns)))
-        return reference.Device(
-            window_ns=cost_max_ns + reserve_ns + draw(st.integers(0, 15 * cost_max_ns)),
-            cost_max_ns=cost_max_ns,
-            small_ns=draw(st.sampled_from((0, cost_max_ns // 4))) if reserve_ns else 0,
-            reserve_ns=reserve_ns,
-        )
-
-    return draw_device()
-
-
-@st.composite
-def terms(draw: st.DrawFn, *, rates: bool = True, priorities: bool = True) -> Terms:
-    """Settings; a guarantee is never above its limit."""
-    limit_iops = guarantee_iops = limit_bytes_per_s = guarantee_bytes_per_s = 0
-    if rates:
-        limit_iops = draw(st.sampled_from((0, 0, 10, 999, 100_000)))
-        limit_bytes_per_s = draw(st.sampled_from((0, 0, 1 << 20, 1 << 30)))
-        guarantee_iops = draw(st.sampled_from((0, 0, 10, 700, 100_000)))
-        guarantee_bytes_per_s = draw(st.sampled_from((0, 0, 0, 1 << 20, 1 << 28)))
-        if limit_iops:
-            guarantee_iops = min(guarantee_iops, limit_iops)
-        if limit_bytes_per_s:
-            guarantee_bytes_per_s = min(guarantee_bytes_per_s, limit_bytes_per_s)
-    return Terms(
-        weight=draw(st.sampled_from((1, 2, 10, 999, 1000)) | st.integers(1, 1000)),
-        priority=draw(st.integers(0, 2)) if priorities else 1,
-        limit_iops=limit_iops,
-        limit_bytes_per_s=limit_bytes_per_s,
-        burst_ns=draw(st.sampled_from((0, 10_000_000, 1_000_000_000))),
-        guarantee_iops=guarantee_iops,
-        guarantee_bytes_per_s=guarantee_bytes_per_s,
-        queued_max=draw(st.sampled_from((8192, 8192, 8192, 1, 3))),
-    )
-
-
-def _operations(
-    device: reference.Device, contexts: int, term: st.SearchStrategy[Terms]
-) -> st.SearchStrategy[Operation]:
-    after_ns = (
-        st.just(0)
-        | st.integers(0, 2 * device.cost_max_ns)
-        | st.sampled_from((MS, 50 * MS, 2000 * MS))
-    )
-    context = st.integers(0, contexts - 1)
-    least_ns = device.cost_max_ns + device.reserve_ns
-    cost_ns = st.sampled_from((0, 1, device.cost_max_ns // 7, device.cost_max_ns)) | st.integers(
-        0, 2 * device.cost_max_ns
-    )
-    push = st.builds(
-        Push,
-        after_ns=after_ns,
-        context=context,
-        cost_ns=cost_ns,
-        length_bytes=st.sampled_from((0, 512, 4096, 1 << 20)),
-        count=st.integers(1, 6),
-    )
-    place = st.integers(0, 1000)
-    ask = st.builds(Next, after_ns=after_ns, most=st.integers(1, 20))
-    complete = st.builds(Complete, after_ns=after_ns, place=place)
-    return st.one_of(
-        push,
-        push,
-        ask,
-        ask,
-        complete,
-        complete,
-        st.builds(Set, after_ns=after_ns, context=context, terms=term),
-        st.builds(Remove, after_ns=after_ns, place=place),
-        st.builds(Close, after_ns=after_ns, context=context),
-        st.builds(WakeAt, after_ns=after_ns, is_kept=st.booleans()),
-        st.builds(
-            SetWindow,
-            after_ns=after_ns,
-            window_ns=st.integers(least_ns, least_ns + 8 * device.cost_max_ns),
-        ),
-    )
-
-
-@st.composite
-def traces(
-    draw: st.DrawFn,
-    *,
-    contexts: int = 5,
-    most: int = 80,
-    rates: bool = True,
-    priorities: bool = True,
-) -> Trace:
-    """Traces of some contexts, all of which are known at first.
-
-    Args:
-        draw: Hypothesis's.
-        contexts: how many there are.
-        most: operations at most, beside the first settings.
-        rates: with limits and guarantees.
-        priorities: with more classes than one.
-    """
-    device = draw(devices())
-    term = terms(rates=rates, priorities=priorities)
-    first = [Set(after_ns=0, context=context, terms=draw(term)) for context in range(contexts)]
-    later = draw(st.lists(_operations(device, contexts, term), max_size=most))
-    return Trace(device, (*first, *later))

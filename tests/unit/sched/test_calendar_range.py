@@ -10,7 +10,8 @@ from hypothesis import given
 from fairlead.sched.reference import STEPS, Device, Request, Scheduler
 from fairlead.sched.settings import Settings
 from tests.support.sched_device import US
-from tests.support.sched_trace import Reference, Trace, run, traces
+from tests.support.sched_trace import Reference, Trace, run
+from tests.support.sched_traces import long_trace, traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,13 @@ def tags_of(reference: Reference) -> Callable[[int], None]:
 
 @given(traces())
 def test_tags_of_who_takes_part_are_within_a_ring_around_the_clock(trace: Trace) -> None:
+    reference = Reference(trace.device)
+    run(trace, reference, after_each=tags_of(reference))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_tags_stay_near_the_clock_of_a_busy_device(seed: int) -> None:
+    trace = long_trace(seed)
     reference = Reference(trace.device)
     run(trace, reference, after_each=tags_of(reference))
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from fairlead.sched.reference import Device, Request, Scheduler
 from fairlead.sched.settings import Rate, Settings
 from tests.support.sched_device import MS, US, Load, S, Sent, Simulation, work_ns
-from tests.support.sched_trace import Complete, Driver, Reference, Trace, traces
+from tests.support.sched_trace import Complete, Driver, Reference, Trace
+from tests.support.sched_traces import traces
 
 DEVICE = Device(window_ns=10 * MS, cost_max_ns=100 * US)
 

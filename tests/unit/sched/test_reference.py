@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from fairlead.sched.reference import Device, Request, Scheduler
 from fairlead.sched.settings import Priority, Settings
-from tests.support.sched_trace import Driver, Reference, Trace, run, traces
+from tests.support.sched_trace import Driver, Reference, Trace, run
+from tests.support.sched_traces import long_trace, traces
 
 DEVICE = Device(window_ns=1_000, cost_max_ns=100)
 
@@ -90,6 +93,16 @@ def test_a_full_queue_refuses_and_changes_nothing() -> None:
     assert it.push(request(0, 3), 0)
 
 
+def test_a_queue_that_is_longer_than_allowed_by_now_refuses_and_keeps_what_it_has() -> None:
+    it = scheduler(Settings())
+    for token in range(3):
+        it.push(request(0, token), 0)
+    it.set(0, Settings(queued_max=1), 0)
+    assert not it.push(request(0, 3), 0)
+    assert tokens(it) == [0, 1, 2]
+    assert it.push(request(0, 4), 0)
+
+
 def test_higher_classes_go_first_and_idle_takes_what_is_left() -> None:
     it = scheduler(
         *(Settings(priority=p) for p in (Priority.IDLE, Priority.NORMAL, Priority.URGENT))
@@ -104,7 +117,14 @@ def test_the_same_trace_gives_the_same_decisions(trace: Trace) -> None:
     assert run(trace, Reference(trace.device)) == run(trace, Reference(trace.device))
 
 
-@given(traces())
+@pytest.mark.parametrize("seed", range(3))
+def test_the_same_long_trace_gives_the_same_decisions(seed: int) -> None:
+    decisions = [run(trace, Reference(trace.device)) for trace in (long_trace(seed),) * 2]
+    assert decisions[0] == decisions[1]
+    assert sum(one.what == "next" and one.value is not None for one in decisions[0]) >= 300
+
+
+@given(traces() | st.integers(0, 1000).map(partial(long_trace, operations=200)))
 def test_every_request_comes_out_exactly_once(trace: Trace) -> None:
     """By `next`, `remove` or `close`; and at the end nothing is in flight or queued."""
     engine = Reference(trace.device)

@@ -7,7 +7,8 @@ from hypothesis import given
 from fairlead.sched.reference import SMALL_ACTIVE_NS, Device, Request, Scheduler
 from fairlead.sched.settings import Settings
 from tests.support.sched_device import US, Load, Simulation
-from tests.support.sched_trace import Driver, Next, Reference, Trace, traces
+from tests.support.sched_trace import Driver, Next, Reference, Trace
+from tests.support.sched_traces import traces
 
 LARGE_NS = 100 * US
 SMALL_NS = 10 * US
@@ -48,7 +49,7 @@ def test_what_is_in_flight_is_within_the_window(trace: Trace) -> None:
         driver.apply(operation)
         if len(driver.in_flight) > before:
             costs = (driver.pushed[token][1] for token in driver.in_flight)
-            in_flight_ns = sum(max(1, min(cost, trace.device.cost_max_ns)) for cost in costs)
+            in_flight_ns = sum(trace.device.place(cost) for cost in costs)
             assert in_flight_ns <= reference.scheduler.device.window_ns
 
 
