@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.sched.reference import Device
-from fairlead.sched.settings import Rate, Settings
+from fairlead.sched.settings import Priority, Rate, Settings
 from tests.support.sched_device import MS, US, Load, S, Simulation, work_ns
 
 DEVICE = Device(window_ns=100 * US, cost_max_ns=100 * US)
@@ -62,3 +63,30 @@ def test_a_weight_that_changes_and_changes_back_gains_and_loses_no_more_than_a_r
             changed.set(1, Settings(weight=weight))
     served, expected = (work_ns(it.run(10 * MS), 1) for it in (changed, unchanged))
     assert abs(served - expected) <= 100 * US
+
+
+def test_a_limit_counts_from_the_next_request_on() -> None:
+    """Of a context that had none; what it has had so far does not count."""
+    simulation = of_two(Settings(), Settings())
+    simulation.run(10 * MS)
+    simulation.set(1, Settings(limit=Rate(iops=1000)))
+    sent = simulation.run(110 * MS)
+    assert work_ns(sent, 1, since_ns=10 * MS + 1) == pytest.approx(10 * MS, abs=100 * US)
+
+
+def test_settings_that_are_what_they_were_change_nothing() -> None:
+    changed, unchanged = (of_two(Settings(weight=3), Settings(weight=10)) for _ in range(2))
+    for at_ns in range(0, 10 * MS, 300 * US):
+        changed.run(at_ns)
+        changed.set(0, Settings(weight=3))
+    assert changed.run(10 * MS) == unchanged.run(10 * MS)
+
+
+def test_a_change_of_class_takes_nothing_along() -> None:
+    """A context far ahead in one class starts at the clock of the other."""
+    simulation = of_two(Settings(weight=1000), Settings(weight=1))
+    simulation.run(110 * MS)
+    for context in (0, 1):
+        simulation.set(context, Settings(priority=Priority.URGENT))
+    sent = simulation.run(120 * MS)
+    assert work_ns(sent, 1, since_ns=110 * MS) == pytest.approx(5 * MS, abs=200 * US)

@@ -100,6 +100,18 @@ def test_a_held_context_that_ends_wakes_nobody() -> None:
     assert taken(it, 1_000 * MS) is None
 
 
+def test_a_held_context_with_nothing_left_wakes_nobody() -> None:
+    it = Scheduler(DEVICE)
+    it.set(0, Settings(limit=Rate(iops=10), burst_s=0), 0)
+    for token in range(3):
+        it.push(request(0, token), 0)
+    assert taken(it) == 0
+    assert it.remove(0, 1, 0)
+    assert it.wake_at() == 100 * MS
+    assert it.remove(0, 2, 0)
+    assert it.wake_at() is None
+
+
 def test_a_context_may_end_and_come_again_while_its_requests_are_with_the_device() -> None:
     it = of_two()
     it.push(request(0, 0), 0)
