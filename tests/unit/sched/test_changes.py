@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.sched.reference import Device
+from fairlead.sched.reference import Device, Request, Scheduler
 from fairlead.sched.settings import Priority, Rate, Settings
 from tests.support.sched_device import MS, US, Load, S, Simulation, work_ns
 
@@ -75,11 +75,29 @@ def test_a_limit_counts_from_the_next_request_on() -> None:
 
 
 def test_settings_that_are_what_they_were_change_nothing() -> None:
-    changed, unchanged = (of_two(Settings(weight=3), Settings(weight=10)) for _ in range(2))
-    for at_ns in range(0, 10 * MS, 300 * US):
-        changed.run(at_ns)
-        changed.set(0, Settings(weight=3))
-    assert changed.run(10 * MS) == unchanged.run(10 * MS)
+    """Not even whose turn it is of two that are equally far."""
+    it = Scheduler(DEVICE)
+    for context in (0, 1):
+        it.set(context, Settings(weight=3), 0)
+        it.push(Request(context=context, token=context, cost_ns=100 * US, length_bytes=512), 0)
+    it.set(0, Settings(weight=3), 0)
+    request = it.next(0)
+    assert request is not None
+    assert request.context == 0
+
+
+@given(before=st.integers(1, 1000), after=st.integers(1, 1000), served=st.integers(1, 20))
+def test_a_change_of_weight_keeps_the_work_that_a_context_is_ahead_or_behind_by(
+    before: int, after: int, served: int
+) -> None:
+    """To what a unit of virtual time is at the larger weight."""
+    simulation = of_two(Settings(weight=before), Settings(weight=100))
+    simulation.run(S, most=served)
+    it = simulation.scheduler
+    clock, flow = it._clocks[Priority.NORMAL], it._flows[0]
+    work = (flow.start - clock.virtual) * before
+    simulation.set(0, Settings(weight=after))
+    assert work <= (flow.start - clock.virtual) * after < work + max(after, 2)
 
 
 def test_a_change_of_class_takes_nothing_along() -> None:

@@ -40,6 +40,14 @@ def test_what_is_taken_back_does_not_go() -> None:
     assert not it.remove(0, 1, 0)
 
 
+def test_a_later_request_taken_back_does_not_cost_the_turn() -> None:
+    it = of_two()
+    for context, token in ((0, 0), (0, 1), (1, 2)):
+        it.push(request(context, token), 0)
+    assert it.remove(0, 1, 0)
+    assert [taken(it) for _ in range(2)] == [0, 2]
+
+
 def test_a_request_taken_back_is_not_charged() -> None:
     """Neither the only one of a context nor the first of several."""
     it = of_two()

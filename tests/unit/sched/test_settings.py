@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fairlead.errors import ConfigError
@@ -82,6 +82,7 @@ def test_a_burst_is_exact_to_the_nanosecond(burst_ns: int) -> None:
     bytes_per_s=st.integers(1 << 20, 1 << 40),
     length_bytes=st.integers(512, 16 << 20),
 )
+@example(iops=1, bytes_per_s=1 << 40, length_bytes=512)
 def test_a_limits_times_are_never_too_short_and_a_guarantees_never_too_long(
     iops: int, bytes_per_s: int, length_bytes: int
 ) -> None:
