@@ -3,9 +3,11 @@
 //! No decisions are taken here, and no Python object is kept.
 
 mod convert;
+mod devices;
 mod scheduler;
 
 use convert::{Mapping, RowDict, contexts, event, sense_of, to_options, to_pages, to_spec};
+use devices::SimulatedDevice;
 use fairlead_engine::engine::{DriverChoice, Engine, EngineError, Login, Placement};
 use fairlead_engine::shared::Tables;
 use fairlead_proto::iscsi::parameters::Parameters;
@@ -209,5 +211,6 @@ impl SessionDict {
 #[pymodule(gil_used = false)]
 fn _dataplane(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<DataPlane>()?;
-    module.add_class::<FairScheduler>()
+    module.add_class::<FairScheduler>()?;
+    module.add_class::<SimulatedDevice>()
 }

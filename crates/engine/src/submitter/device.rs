@@ -1,8 +1,9 @@
 //! A backing device as one submitter uses it: its scheduler, what requests cost it, how much it gets.
 
 use crate::operation::{Kind, Operation};
-use crate::volume::{self, Volume};
-use fairlead_sched::cost::{CostModel, Direction};
+use crate::volume::Volume;
+use fairlead_devices::Parameters;
+use fairlead_sched::cost::{CostModel, Direction, Line};
 use fairlead_sched::fair::{Device, Fair};
 use fairlead_sched::fifo::Fifo;
 use fairlead_sched::scheduler::{Full, Next, Request, Scheduler, Token};
@@ -48,9 +49,25 @@ pub(super) enum Offered {
 /// The place of a volume's device in the submitter's table: what is answered from memory is limited
 /// by the submitter itself, and buffered and direct requests of one device have queues of their own.
 pub(super) fn place_of(volume: &Volume) -> usize {
-    match volume.descriptor() {
-        None => 0,
-        Some(_) => 1 + 2 * volume.device as usize + usize::from(volume.may_block()),
+    if !volume.has_device() {
+        return 0;
+    }
+    1 + 2 * volume.device as usize + usize::from(volume.may_block())
+}
+
+/// What requests cost a simulated device, in time of one of its servers.
+fn simulated_costs(parameters: &Parameters) -> CostModel {
+    let line = |base_ns, page_ns| Line { base_ns, per_kib_ns: page_ns / 4 };
+    match parameters {
+        Parameters::Ssd(ssd) => CostModel {
+            read: line(ssd.read.base_ns, ssd.read.page_ns),
+            write: line(ssd.write.base_ns, ssd.write.page_ns),
+        },
+        Parameters::Disk(disk) => {
+            let random_ns = disk.average_ns + disk.turn_ns / 2 + disk.overhead_ns;
+            let page_ns = 4096 * 1_000_000_000 / disk.bytes_per_s.max(1);
+            CostModel { read: line(random_ns, page_ns), write: line(random_ns, page_ns) }
+        }
     }
 }
 
@@ -76,18 +93,23 @@ pub(super) struct DeviceQueue {
 impl DeviceQueue {
     /// For the device of this volume, which may have so many requests in flight.
     pub(super) fn new(volume: &Volume, requests_max: usize, discipline: Discipline) -> Self {
-        let is_direct = volume.spec.kind == volume::Kind::Direct;
-        let costs = if is_direct { CostModel::FLASH } else { CostModel::CPU };
+        let is_direct = volume.is_direct();
+        let costs = match &volume.spec.simulated {
+            Some(parameters) => simulated_costs(parameters),
+            None if is_direct => CostModel::FLASH,
+            None => CostModel::CPU,
+        };
         let read = |bytes| costs.estimate(Direction::Read, bytes);
         let unit_ns = read(4096);
         let floor = if is_direct { DIRECT_FLOOR } else { BUFFERED_FLOOR };
         let cut_bytes = (is_direct && discipline == Discipline::Fair).then(|| {
             // The longest that costs no more, in whole pages.
-            let kib = (SMALL_IN_A_PIECE * unit_ns - costs.read.base_ns) / costs.read.per_kib_ns;
+            let room_ns = (SMALL_IN_A_PIECE * unit_ns).saturating_sub(costs.read.base_ns);
+            let kib = room_ns / costs.read.per_kib_ns.max(1);
             (kib * 1024) & !4095
         });
         let cost_max_ns = read(cut_bytes.unwrap_or(PIECE_BYTES));
-        let device = if volume.descriptor().is_some() {
+        let device = if volume.has_device() {
             // The window counts requests.
             Device {
                 window_ns: floor * unit_ns,
@@ -114,7 +136,7 @@ impl DeviceQueue {
             cut_bytes,
             is_shared: false,
             outstanding: Vec::new(),
-            answered: volume.descriptor().is_none().then(Vec::new),
+            answered: (!volume.has_device()).then(Vec::new),
             is_due: false,
         }
     }
@@ -263,8 +285,7 @@ impl DeviceQueue {
         }
         let wanted = self.scheduler.queued() + self.scheduler.in_flight();
         let size = self.window.size(wanted as u64, now);
-        self.is_shared = size.is_some();
-        let window_ns = size.map(|requests| requests.saturating_mul(self.unit_ns));
-        self.scheduler.set_window(window_ns.unwrap_or(u64::MAX / 2).min(u64::MAX / 2));
+        self.is_shared = size.is_shared;
+        self.scheduler.set_window(size.requests.saturating_mul(self.unit_ns).min(u64::MAX / 2));
     }
 }
