@@ -98,7 +98,7 @@ def test_a_device_that_is_not_known_is_explained(model: str, problem: str, remed
     with pytest.raises(ConfigError) as caught:
         prepare_volume(VolumeConfig(name="v", kind="sim", model=model, size=1 << 30))
     assert problem in str(caught.value)
-    assert remedy in caught.value.remedy
+    assert remedy in (caught.value.remedy or "")
 
 
 def test_what_is_configured_is_taken(image: Path) -> None:
