@@ -90,6 +90,8 @@ pub enum Place {
     Quiescing,
     /// In the device's queue.
     Queued,
+    /// In the device's queue at another submitter, which has not answered yet.
+    Asked,
     /// With the kernel, or with a flush that others run.
     Submitted,
     /// Python has it.
@@ -115,6 +117,8 @@ pub struct Job {
     pub buffer: Option<Buffer>,
     /// The request that is queued or submitted.
     pub operation: Option<Operation>,
+    /// The owner of its device has granted it, and wants to know when it is over.
+    pub is_granted: bool,
     /// What follows it, where a large one was cut.
     pub rest_bytes: u64,
     /// When the command came.
@@ -157,6 +161,7 @@ impl Job {
             buffer: None,
             operation: None,
             rest_bytes: 0,
+            is_granted: false,
             arrived: 0,
             since: 0,
             frames_out: 0,
@@ -177,7 +182,7 @@ impl Job {
     pub fn is_pinned(&self) -> bool {
         self.frames_out > 0
             || self.receiving
-            || matches!(self.place, Place::Submitted | Place::Quiescing)
+            || matches!(self.place, Place::Submitted | Place::Quiescing | Place::Asked)
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod arena;
 mod backlog;
+pub mod busy;
 mod calendar;
 mod class;
 pub mod cost;

@@ -24,17 +24,17 @@ on_both_drivers! {
     a_large_write_that_waited_for_a_locked_range_is_written_whole,
 }
 
-fn limited(iops: u64) -> Settings {
+pub(crate) fn limited(iops: u64) -> Settings {
     let limit = Rate { iops: Some(iops), bytes_per_s: None };
     Settings { limit, burst_ns: 0, ..Settings::default() }
 }
 
-fn mapping(unit: u32, context: &str, settings: Settings) -> LunMapping {
+pub(crate) fn mapping(unit: u32, context: &str, settings: Settings) -> LunMapping {
     LunMapping { settings, ..Rig::mapping(0, unit, context) }
 }
 
 /// Commands that read a block each, sent together.
-fn put_reads(initiator: &mut Initiator, count: u64) -> Vec<u32> {
+pub(crate) fn put_reads(initiator: &mut Initiator, count: u64) -> Vec<u32> {
     let read = |lba| cdb(0x88, lba, 1);
     let tags = (0..count).map(|lba| initiator.put_command(0, &read(lba), BLOCK as u32, &[]));
     let tags = tags.collect();
@@ -42,7 +42,7 @@ fn put_reads(initiator: &mut Initiator, count: u64) -> Vec<u32> {
     tags
 }
 
-fn context_of(rig: &Rig, client: &str) -> ContextId {
+pub(crate) fn context_of(rig: &Rig, client: &str) -> ContextId {
     let entries = rig.engine.contexts();
     entries.iter().find(|entry| entry.key.client == client).expect("a context").id
 }
