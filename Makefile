@@ -59,7 +59,8 @@ serve: $(STAMPS)/extension ## serve volumes until interrupted: make serve ARGS='
 	$(BIN)/python -m fairlead serve $(ARGS)
 
 .PHONY: demo
-demo: $(STAMPS)/extension ## two real initiators at once, each in its own context, and what each got
+demo: $(STAMPS)/extension $(STAMPS)/dev ## real initiators in their own contexts, and what each got, as tables and a picture
+	@$(MAKE) -s -C bench
 	@$(BIN)/python -m scripts.demo
 
 .PHONY: test

@@ -147,9 +147,7 @@ look_for() {
         have_file libfuse3.so.3 || missing="$missing libfuse3-3"
         PATH=$PATH:/usr/sbin want mkfs.xfs xfsprogs
     fi
-    if [ "$1" = test ] || [ "$1" = bench ]; then
-        have_file libiscsi.so || missing="$missing libiscsi-dev"
-    fi
+    have_file libiscsi.so || missing="$missing libiscsi-dev"
     if [ "$1" = bench ]; then
         [ -x /usr/sbin/tgtd ] || want tgtd tgt
     fi

@@ -1,8 +1,10 @@
 //! How much a device should have at a time: enough to keep it busy, and no more, because what it has
 //! is served in its own order and not in ours.
 //!
-//! What keeps it busy is measured ([`crate::busy`]); a quarter more than that leaves no server without
-//! work. If the device can do more, the rate grows by that quarter a round, and the window with it.
+//! What keeps it busy is measured ([`crate::busy`]); a fifth more than that leaves no server without
+//! work. If the device can do more, the rate grows by that fifth a round, and the window with it,
+//! unless requests take a third longer: some devices do a little more the more they have, but
+//! slower and slower.
 //!
 //! That is for the sake of whoever has one request at a time and waits for each. Where everybody has
 //! more than one, what counts is that together they get all that the device can do, and some devices do
@@ -27,8 +29,14 @@ const MEMORY_NS: Nanos = 10_000_000_000;
 const DRAIN_NS: Nanos = 15_000_000;
 /// A context alone always gets so many: a disk with a queue of its own sorts them.
 const ALONE_FLOOR: u64 = 32;
-/// For so long: half a per mille of the time.
-const PROBE_NS: Nanos = 5_000_000;
+/// Requests should take no longer than so many sixteenths of what they take where nothing waits.
+const STRETCH_MAX: u64 = 22;
+/// Below this, a fifth more is not enough to grow beside what large requests leave free.
+const SMALL_WINDOW: u64 = 8;
+/// For so long, so that there is a whole round of it: four per mille of the time.
+const PROBE_NS: Nanos = 2 * ROUND_NS;
+/// It begins when the device has done what it had before, but at the latest after this time.
+const PROBE_LATEST_NS: Nanos = 200_000_000;
 
 /// How much a device may have now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +75,15 @@ impl Climb {
     }
 }
 
+/// The shortest times are looked for.
+#[derive(Debug, Clone, Copy)]
+enum Probe {
+    /// The device still has what it had before.
+    Draining { since: Nanos },
+    /// It has as little as makes sense.
+    Measuring { until: Nanos },
+}
+
 /// The window of one device, in requests.
 #[derive(Debug)]
 pub struct Window {
@@ -76,9 +93,11 @@ pub struct Window {
     is_shared: bool,
     round_began: Nanos,
     period_began: Nanos,
-    probe_until: Nanos,
+    probe: Option<Probe>,
     alone: Climb,
     busy: Busy,
+    /// Of what is between the least that the device needs and what keeps it busy.
+    eighths: u64,
     /// The least that anybody had, if all had as much for their weight: lately, and before.
     depth: (u64, u64),
     depth_began: Nanos,
@@ -94,9 +113,10 @@ impl Window {
             is_shared: false,
             round_began: 0,
             period_began: 0,
-            probe_until: 0,
+            probe: None,
             alone: Climb::default(),
             busy: Busy::default(),
+            eighths: 8,
             depth: (u64::MAX, u64::MAX),
             depth_began: 0,
         }
@@ -127,8 +147,9 @@ impl Window {
         self.busy.completed(kind, cost_ns, service_ns);
     }
 
-    /// The window now, when the device has and is to have so many requests.
-    pub fn size(&mut self, wanted: u64, now: Nanos) -> Size {
+    /// The window now, when the device has so many requests, and so many more wait.
+    pub fn size(&mut self, in_flight: u64, queued: u64, now: Nanos) -> Size {
+        let wanted = in_flight + queued;
         let elapsed = now.saturating_sub(self.round_began);
         if elapsed >= ROUND_NS {
             let rate = self.busy.end_round(elapsed);
@@ -136,16 +157,23 @@ impl Window {
             if !self.is_shared && wanted > self.alone() {
                 self.alone.step(rate);
             }
+            // Requests wait in the device: fewer, but not fewer than it needs.
+            self.eighths = match self.busy.stretch() {
+                stretch if stretch > STRETCH_MAX => self.eighths.saturating_sub(1),
+                _ => (self.eighths + 1).min(8),
+            };
         }
         let was_shared = std::mem::replace(&mut self.is_shared, now < self.shared_until);
         let has_company = self.is_shared && !was_shared;
         if has_company || now.saturating_sub(self.period_began) >= MEMORY_NS {
             self.period_began = now;
-            self.probe_until = now + PROBE_NS;
+            self.probe = Some(Probe::Draining { since: now });
             self.busy.forget();
+            self.eighths = 8;
             self.alone = if self.is_shared { Climb::default() } else { self.alone.back() };
         }
-        let requests = if self.is_shared { self.shared(wanted, now) } else { self.alone() };
+        self.go_on_probing(in_flight, now);
+        let requests = if self.is_shared { self.shared(wanted) } else { self.alone() };
         Size { requests: requests.max(self.floor), is_shared: self.is_shared }
     }
 
@@ -153,11 +181,29 @@ impl Window {
         self.busy.done_in(DRAIN_NS).max(self.alone.requests)
     }
 
-    fn shared(&self, wanted: u64, now: Nanos) -> u64 {
+    fn go_on_probing(&mut self, in_flight: u64, now: Nanos) {
+        self.probe = match self.probe.filter(|_| self.is_shared) {
+            Some(Probe::Draining { since })
+                if in_flight <= self.floor || now.saturating_sub(since) >= PROBE_LATEST_NS =>
+            {
+                self.busy.begin_means();
+                Some(Probe::Measuring { until: now + PROBE_NS })
+            }
+            Some(Probe::Measuring { until }) if now >= until => None,
+            probe => probe,
+        };
+    }
+
+    fn shared(&self, wanted: u64) -> u64 {
         let depth = self.depth.0.min(self.depth.1).min(wanted);
-        // Large ones leave room for small ones; that must not keep them from growing.
-        let large = u64::from(self.busy.has_large());
-        let busy = if now < self.probe_until { 0 } else { self.busy.sixteenths() * 5 / 4 };
-        (busy.div_ceil(16) + large).max(depth / 2)
+        let (least, most) = (self.busy.least_sixteenths(), self.busy.sixteenths());
+        let busy = least + most.saturating_sub(least) * self.eighths / 8;
+        let busy = if self.probe.is_some() { 0 } else { busy * 6 / 5 };
+        let mut requests = (busy + 8) / 16;
+        // Large ones leave room for small ones; that must not keep a small window from growing.
+        if requests < SMALL_WINDOW && self.busy.has_large() {
+            requests += 1;
+        }
+        requests.max(depth / 2)
     }
 }

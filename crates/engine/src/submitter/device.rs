@@ -347,8 +347,8 @@ impl DeviceQueue {
         if self.answered.is_some() {
             return; // It gets a turn's worth at a time.
         }
-        let wanted = self.scheduler.queued() + self.scheduler.in_flight();
-        let size = self.window.size(wanted as u64, now);
+        let (in_flight, queued) = (self.scheduler.in_flight(), self.scheduler.queued());
+        let size = self.window.size(in_flight as u64, queued as u64, now);
         self.is_shared = size.is_shared;
         self.scheduler.set_window(size.requests.saturating_mul(self.unit_ns).min(u64::MAX / 2));
     }
