@@ -39,6 +39,22 @@ class DataPlane:
     def volumes(self) -> list[dict[str, Any]]: ...
     def stop(self, drain_s: float) -> bool: ...
 
+class Calibration:
+    def __new__(cls, spec: dict[str, Any], driver: str) -> Calibration: ...
+    @property
+    def driver(self) -> str: ...
+    @property
+    def depth_max(self) -> int: ...
+    def measure(
+        self,
+        *,
+        writes: bool,
+        is_sequential: bool,
+        length_bytes: int,
+        depth: int,
+        seconds: float,
+    ) -> dict[str, Any]: ...
+
 class FairScheduler:
     def __new__(
         cls,

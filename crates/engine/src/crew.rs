@@ -11,6 +11,7 @@ use crate::submitter::{Discipline, Submitter};
 use crate::volume::{Kind, Volume};
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::RawFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -180,7 +181,8 @@ impl Crew {
         let thread = std::thread::Builder::new().name(format!("submitter{index}"));
         thread.spawn(move || {
             // The ring is made, enabled and used by this thread alone.
-            let made = make_driver(choice, &shared, index)
+            let made = wake_descriptor(&shared, index)
+                .and_then(|wake| make_driver(choice, wake, &format!("submitter{index}")))
                 .and_then(|(driver, made)| Ok((driver, made, Pool::new(pool_bytes)?)));
             let (driver, pool) = match made {
                 Ok((driver, made, pool)) => {
@@ -232,29 +234,33 @@ impl Crew {
     }
 }
 
-/// What a submitter found when it started.
+/// What was found when a driver was made.
 #[derive(Debug)]
-struct Started {
-    name: &'static str,
+pub(crate) struct Started {
+    pub(crate) name: &'static str,
     reason: Option<String>,
     defer_taskrun: bool,
 }
 
-fn make_driver(
-    choice: DriverChoice,
-    shared: &Shared,
-    index: usize,
-) -> io::Result<(Box<dyn Driver>, Started)> {
+fn wake_descriptor(shared: &Shared, index: usize) -> io::Result<RawFd> {
     let mailbox = shared.mailboxes.get(index).ok_or_else(|| io::Error::other("no mailbox"))?;
-    let (wake, name) = (mailbox.descriptor(), format!("submitter{index}"));
+    Ok(mailbox.descriptor())
+}
+
+/// A driver for the thread that calls; `wake` is watched.
+pub(crate) fn make_driver(
+    choice: DriverChoice,
+    wake: RawFd,
+    name: &str,
+) -> io::Result<(Box<dyn Driver>, Started)> {
     let threads = |reason: Option<String>| -> io::Result<(Box<dyn Driver>, Started)> {
-        let driver = Box::new(Threads::new(wake, &name)?);
+        let driver = Box::new(Threads::new(wake, name)?);
         Ok((driver, Started { name: "threads", reason, defer_taskrun: false }))
     };
     if choice == DriverChoice::Threads {
         return threads(None);
     }
-    let ring = Uring::new(wake, &name).and_then(|(ring, features)| {
+    let ring = Uring::new(wake, name).and_then(|(ring, features)| {
         ring.enable()?;
         Ok((ring, features))
     });

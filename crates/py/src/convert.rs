@@ -1,7 +1,7 @@
 //! Plain data between Python and the engine.
 
 use crate::scheduler::PySettings;
-use fairlead_engine::engine::LunMapping;
+use fairlead_engine::engine::{DriverChoice, LunMapping};
 use fairlead_engine::shared::{Event, Options, Page, SessionRecord};
 use fairlead_engine::submitter::Discipline;
 use fairlead_engine::volume::{Kind, Spec, Volume};
@@ -89,6 +89,15 @@ fn item<'py, T: FromPyObjectOwned<'py>>(dict: &Bound<'py, PyDict>, name: &str) -
     let value =
         dict.get_item(name)?.ok_or_else(|| PyValueError::new_err(format!("{name} is missing")))?;
     value.extract().map_err(Into::into)
+}
+
+pub(crate) fn driver_choice(name: &str) -> PyResult<DriverChoice> {
+    Ok(match name {
+        "auto" => DriverChoice::Auto,
+        "io_uring" => DriverChoice::Uring,
+        "threads" => DriverChoice::Threads,
+        other => return Err(PyValueError::new_err(format!("unknown driver {other:?}"))),
+    })
 }
 
 pub(crate) fn to_options(dict: &Bound<'_, PyDict>) -> PyResult<Options> {
@@ -284,7 +293,7 @@ fn context<'py>(py: Python<'py>, entry: &Entry, state: &str) -> PyResult<Bound<'
 }
 
 /// p50, p99 and mean in microseconds.
-fn latency(reading: &Reading) -> (f64, f64, f64) {
+pub(crate) fn latency(reading: &Reading) -> (f64, f64, f64) {
     let us = |ns: u64| ns as f64 / 1e3;
     (us(reading.quantile_ns(500)), us(reading.quantile_ns(990)), us(reading.mean_ns()))
 }

@@ -2,11 +2,15 @@
 //!
 //! No decisions are taken here, and no Python object is kept.
 
+mod calibration;
 mod convert;
 mod scheduler;
 
-use convert::{Mapping, RowDict, contexts, event, sense_of, to_options, to_pages, to_spec};
-use fairlead_engine::engine::{DriverChoice, Engine, EngineError, Login, Placement};
+use calibration::PyCalibration;
+use convert::{
+    Mapping, RowDict, contexts, driver_choice, event, sense_of, to_options, to_pages, to_spec,
+};
+use fairlead_engine::engine::{Engine, EngineError, Login, Placement};
 use fairlead_engine::shared::Tables;
 use fairlead_proto::iscsi::parameters::Parameters;
 use fairlead_proto::scsi::table::CommandTable;
@@ -42,12 +46,7 @@ impl DataPlane {
         pages_without_unit: &Bound<'_, PyDict>,
         options: &Bound<'_, PyDict>,
     ) -> PyResult<Self> {
-        let choice = match driver {
-            "auto" => DriverChoice::Auto,
-            "io_uring" => DriverChoice::Uring,
-            "threads" => DriverChoice::Threads,
-            other => return Err(PyValueError::new_err(format!("unknown driver {other:?}"))),
-        };
+        let choice = driver_choice(driver)?;
         let placement = match pool {
             "shared" => Placement::Shared,
             "per_device" => Placement::PerDevice,
@@ -209,5 +208,6 @@ impl SessionDict {
 #[pymodule(gil_used = false)]
 fn _dataplane(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<DataPlane>()?;
+    module.add_class::<PyCalibration>()?;
     module.add_class::<FairScheduler>()
 }
