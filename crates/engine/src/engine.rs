@@ -140,15 +140,7 @@ impl Engine {
     /// # Errors
     /// It cannot be served.
     pub fn add_volume(&self, spec: Spec) -> Result<Arc<Volume>, EngineError> {
-        let device = {
-            let mut devices = lock(&self.shared.devices);
-            let known = devices.iter().position(|name| *name == spec.device);
-            known.unwrap_or_else(|| {
-                devices.push(spec.device.clone());
-                devices.len() - 1
-            })
-        };
-        let device = u32::try_from(device).unwrap_or(u32::MAX);
+        let device = self.shared.device_place(&spec.device);
         let volume = Arc::new(volume::open(self.small_number(), device, spec)?);
         lock(&self.volumes).insert(volume.id, Arc::clone(&volume));
         Ok(volume)

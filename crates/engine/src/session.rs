@@ -117,6 +117,8 @@ pub struct Job {
     pub operation: Option<Operation>,
     /// What follows it, where a large one was cut.
     pub rest_bytes: u64,
+    /// What the request was said to cost when it was queued.
+    pub cost_ns: u64,
     /// When the command came.
     pub arrived: Nanos,
     /// When the request was queued, then when it was submitted.
@@ -157,6 +159,7 @@ impl Job {
             buffer: None,
             operation: None,
             rest_bytes: 0,
+            cost_ns: 0,
             arrived: 0,
             since: 0,
             frames_out: 0,

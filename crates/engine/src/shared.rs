@@ -10,6 +10,7 @@ use fairlead_proto::scsi::sense::Sense;
 use fairlead_proto::scsi::table::CommandTable;
 use fairlead_sched::ContextId;
 use fairlead_sched::accounts::Counter;
+use fairlead_sched::cost::CostModel;
 use fairlead_sched::directory::{Directory, Entry};
 use fairlead_sched::settings::Settings;
 use std::collections::{HashMap, VecDeque};
@@ -59,6 +60,17 @@ pub struct Options {
     pub memory_limit_bytes: usize,
     /// Which request a device gets next.
     pub discipline: Discipline,
+    /// What requests cost the devices that somebody has measured, by the device's name.
+    pub costs: HashMap<String, CostModel>,
+}
+
+/// A backing device, as the operator knows it.
+#[derive(Debug)]
+pub struct DeviceRecord {
+    /// Its name.
+    pub name: String,
+    /// What requests cost it, if somebody has measured that.
+    pub costs: Option<CostModel>,
 }
 
 /// What the control plane hears.
@@ -280,8 +292,8 @@ pub struct Shared {
     pub mailboxes: Vec<Mailbox<Message>>,
     /// Sessions that are not over.
     pub sessions: Mutex<HashMap<u64, Arc<SessionRecord>>>,
-    /// Names of backing devices, by place.
-    pub devices: Mutex<Vec<String>>,
+    /// Backing devices, by place.
+    pub devices: Mutex<Vec<Arc<DeviceRecord>>>,
     /// Upcalls that Python has not answered.
     pub upcalls: AtomicUsize,
 }
@@ -306,6 +318,23 @@ impl Shared {
     /// Leaves a message for a submitter; false: it does not run.
     pub fn post(&self, submitter: usize, message: Message) -> bool {
         self.mailboxes.get(submitter).is_some_and(|mailbox| mailbox.post(message).is_ok())
+    }
+
+    /// The place of a backing device, which it gets with its first volume.
+    pub fn device_place(&self, name: &str) -> u32 {
+        let mut devices = lock(&self.devices);
+        let known = devices.iter().position(|device| device.name == name);
+        let place = known.unwrap_or_else(|| {
+            let costs = self.options.costs.get(name).copied();
+            devices.push(Arc::new(DeviceRecord { name: name.into(), costs }));
+            devices.len() - 1
+        });
+        u32::try_from(place).unwrap_or(u32::MAX)
+    }
+
+    /// The backing device at a place.
+    pub fn device(&self, place: u32) -> Option<Arc<DeviceRecord>> {
+        lock(&self.devices).get(place as usize).map(Arc::clone)
     }
 
     /// A session of this context has ended and its I/O is over.

@@ -7,6 +7,7 @@ use fairlead_engine::submitter::Discipline;
 use fairlead_engine::volume::{Kind, Spec, Volume};
 use fairlead_proto::scsi::sense::Sense;
 use fairlead_proto::scsi::table::{Execution, Field, Row, ZeroLength};
+use fairlead_sched::cost::{CostModel, Line};
 use fairlead_sched::directory::{Entry, State};
 use fairlead_sched::histogram::Reading;
 use pyo3::exceptions::PyValueError;
@@ -85,6 +86,27 @@ impl Mapping {
     }
 }
 
+/// A `DeviceCost`.
+#[derive(FromPyObject)]
+struct CostDict {
+    read: LineDict,
+    write: LineDict,
+}
+
+/// A `LinearCost`.
+#[derive(FromPyObject)]
+struct LineDict {
+    base_ns: u64,
+    per_kib_ns: u64,
+}
+
+impl CostDict {
+    fn into_costs(self) -> CostModel {
+        let line = |line: LineDict| Line { base_ns: line.base_ns, per_kib_ns: line.per_kib_ns };
+        CostModel { read: line(self.read), write: line(self.write) }
+    }
+}
+
 fn item<'py, T: FromPyObjectOwned<'py>>(dict: &Bound<'py, PyDict>, name: &str) -> PyResult<T> {
     let value =
         dict.get_item(name)?.ok_or_else(|| PyValueError::new_err(format!("{name} is missing")))?;
@@ -116,6 +138,10 @@ pub(crate) fn to_options(dict: &Bound<'_, PyDict>) -> PyResult<Options> {
             "fifo" => Discipline::Fifo,
             other => return Err(PyValueError::new_err(format!("unknown scheduler {other:?}"))),
         },
+        costs: item::<HashMap<String, CostDict>>(dict, "costs")?
+            .into_iter()
+            .map(|(device, costs)| (device, costs.into_costs()))
+            .collect(),
     })
 }
 
@@ -284,6 +310,7 @@ fn context<'py>(py: Python<'py>, entry: &Entry, state: &str) -> PyResult<Bound<'
     dict.set_item("in_flight", accounts.total(|shard| &shard.in_flight))?;
     dict.set_item("submitted", accounts.total(|shard| &shard.submitted))?;
     dict.set_item("completed", accounts.total(|shard| &shard.completed))?;
+    dict.set_item("cost_ns", accounts.total(|shard| &shard.cost_ns))?;
     dict.set_item("entered", accounts.total(|shard| &shard.entered))?;
     dict.set_item("left", accounts.total(|shard| &shard.left))?;
     dict.set_item("queue_time_us", latency(&accounts.reading(|shard| &shard.queue_time)))?;

@@ -121,7 +121,7 @@ class Target:
         is_pooled = config.engine.pool == "per_device"
         grouping = load_grouping("none" if is_pooled else config.grouping, config.groups)
         loaded = load_policies(config.policies)
-        plane = await asyncio.to_thread(self._open_plane, engine_options(config.engine))
+        plane = await asyncio.to_thread(self._open_plane, engine_options(config))
         parts = assemble(
             config,
             plane,

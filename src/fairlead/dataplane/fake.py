@@ -332,6 +332,7 @@ def _context(index: int, key: str, device: str, *, sessions: int) -> ContextInfo
         response_time_us=_NO_TIME,
         submitted=0,
         completed=0,
+        cost_ns=0,
         entered=0,
         left=0,
     )

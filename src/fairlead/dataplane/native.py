@@ -79,6 +79,7 @@ class NativeDataPlane:
                     "queue_depth": options.queue_depth,
                     "memory_limit_bytes": options.memory_limit_bytes,
                     "scheduler": options.scheduler,
+                    "costs": dict(options.costs),
                 },
             )
         except OSError as error:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from fairlead.cli.calibration_report import device_block
 from fairlead.cli.main import app
 from fairlead.control.calibration import Calibration
+from fairlead.model.document import read_document
 from fairlead.sched.calibration import Curve, Load, Point
 from fairlead.sched.device_cost import DeviceCost, LinearCost
 
@@ -61,7 +62,9 @@ def test_help_teaches() -> None:
 
 
 def test_the_block_is_read_as_it_was_meant() -> None:
-    document = tomllib.loads(device_block(found(device='odd "name"')))
+    block = device_block(found(device='odd "name"'))
+    assert read_document(block).devices[0].cost is not None
+    document = tomllib.loads(block)
     assert document == {
         "devices": [
             {

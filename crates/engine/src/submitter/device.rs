@@ -58,8 +58,6 @@ pub(super) fn place_of(volume: &Volume) -> usize {
 pub(super) struct DeviceQueue {
     scheduler: Box<dyn Scheduler>,
     costs: CostModel,
-    /// What a small request costs, which is its place in the window.
-    unit_ns: u64,
     window: Window,
     requests_max: usize,
     /// Requests longer than this are cut while others want the device.
@@ -74,27 +72,35 @@ pub(super) struct DeviceQueue {
 }
 
 impl DeviceQueue {
-    /// For the device of this volume, which may have so many requests in flight.
-    pub(super) fn new(volume: &Volume, requests_max: usize, discipline: Discipline) -> Self {
+    /// For the device of this volume, which may have so many requests in flight. What they cost it
+    /// where somebody has measured that: what is answered from memory costs our own time.
+    pub(super) fn new(
+        volume: &Volume,
+        measured: Option<CostModel>,
+        requests_max: usize,
+        discipline: Discipline,
+    ) -> Self {
         let is_direct = volume.spec.kind == volume::Kind::Direct;
-        let costs = if is_direct { CostModel::FLASH } else { CostModel::CPU };
+        let costs = if is_direct { measured.unwrap_or(CostModel::FLASH) } else { CostModel::CPU };
         let read = |bytes| costs.estimate(Direction::Read, bytes);
         let unit_ns = read(4096);
         let floor = if is_direct { DIRECT_FLOOR } else { BUFFERED_FLOOR };
         let cut_bytes = (is_direct && discipline == Discipline::Fair).then(|| {
             // The longest that costs no more, in whole pages.
-            let kib = (SMALL_IN_A_PIECE * unit_ns - costs.read.base_ns) / costs.read.per_kib_ns;
-            (kib * 1024) & !4095
+            let left_ns = (SMALL_IN_A_PIECE * unit_ns).saturating_sub(costs.read.base_ns);
+            let kib = left_ns / costs.read.per_kib_ns.max(1);
+            kib.saturating_mul(1024).min(PIECE_BYTES) & !4095
         });
-        let cost_max_ns = read(cut_bytes.unwrap_or(PIECE_BYTES));
+        let longest_bytes = cut_bytes.unwrap_or(PIECE_BYTES);
+        let cost_max_ns = read(longest_bytes).max(costs.estimate(Direction::Write, longest_bytes));
         let device = if volume.descriptor().is_some() {
-            // The window counts requests.
+            // The window counts requests: each takes 1 of it, whatever it costs.
             Device {
-                window_ns: floor * unit_ns,
+                window_ns: floor,
                 cost_max_ns,
                 small_ns: read(SMALL_BYTES),
-                reserve_ns: RESERVED * unit_ns,
-                place_ns: Some(unit_ns),
+                reserve_ns: RESERVED,
+                place_ns: Some(1),
             }
         } else {
             // A turn's worth of the submitter's time.
@@ -109,7 +115,6 @@ impl DeviceQueue {
             scheduler,
             costs,
             window: Window::new(floor),
-            unit_ns,
             requests_max,
             cut_bytes,
             is_shared: false,
@@ -119,8 +124,8 @@ impl DeviceQueue {
         }
     }
 
-    /// What a request costs.
-    fn cost_ns(&self, operation: &Operation) -> u64 {
+    /// What a request will cost.
+    pub(super) fn cost_ns(&self, operation: &Operation) -> u64 {
         let (direction, bytes) = match operation.kind {
             Kind::Write | Kind::WriteStable => (Direction::Write, operation.length_bytes),
             Kind::Read => (Direction::Read, operation.length_bytes),
@@ -142,13 +147,13 @@ impl DeviceQueue {
         context: ContextId,
         token: Token,
         operation: &Operation,
+        cost_ns: u64,
         now: Nanos,
     ) -> Offered {
         let outstanding = self.outstanding(context);
         let before = std::mem::replace(outstanding, *outstanding + 1);
         self.window.arrived(context, before, now);
         self.resize(now);
-        let cost_ns = self.cost_ns(operation);
         let length_bytes = u32::try_from(operation.length_bytes).unwrap_or(u32::MAX);
         let request = Request { context, token, cost_ns, length_bytes };
         if self.has_room() && self.scheduler.bypass(&request, now) {
@@ -189,16 +194,15 @@ impl DeviceQueue {
         }
     }
 
-    /// A request is over, after this time with the device if it came there; true: something may be
-    /// next.
+    /// A request is over that came with this cost, after this time with the device if it got there;
+    /// true: something may be next.
     pub(super) fn complete(
         &mut self,
         context: ContextId,
-        operation: &Operation,
+        cost_ns: u64,
         took_ns: Option<Nanos>,
     ) -> bool {
         self.is_gone(context);
-        let cost_ns = self.cost_ns(operation);
         match (&mut self.answered, took_ns) {
             (Some(answered), Some(_)) => answered.push(cost_ns),
             (_, took_ns) => {
@@ -264,7 +268,6 @@ impl DeviceQueue {
         let wanted = self.scheduler.queued() + self.scheduler.in_flight();
         let size = self.window.size(wanted as u64, now);
         self.is_shared = size.is_some();
-        let window_ns = size.map(|requests| requests.saturating_mul(self.unit_ns));
-        self.scheduler.set_window(window_ns.unwrap_or(u64::MAX / 2).min(u64::MAX / 2));
+        self.scheduler.set_window(size.unwrap_or(u64::MAX / 2).min(u64::MAX / 2));
     }
 }

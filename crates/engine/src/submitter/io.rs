@@ -30,10 +30,11 @@ impl Submitter {
         }
         let requests_max = self.driver.device_window(volume.may_block());
         let discipline = self.shared.options.discipline;
-        self.devices
-            .get_mut(place)
-            .expect("just made")
-            .get_or_insert_with(|| DeviceQueue::new(volume, requests_max, discipline))
+        let shared = &self.shared;
+        self.devices.get_mut(place).expect("just made").get_or_insert_with(|| {
+            let costs = shared.device(volume.device).and_then(|device| device.costs);
+            DeviceQueue::new(volume, costs, requests_max, discipline)
+        })
     }
 
     /// A device may have something to submit.
@@ -67,9 +68,11 @@ impl Submitter {
         let queue = self.queue(&volume);
         let piece_bytes = queue.cut(&operation);
         let piece = Operation { length_bytes: piece_bytes, ..operation };
-        let offered = queue.offer(context, token(index, slot), &piece, now);
+        let cost_ns = queue.cost_ns(&piece);
+        let offered = queue.offer(context, token(index, slot), &piece, cost_ns, now);
         let job = session.job(slot);
         job.operation = Some(piece);
+        job.cost_ns = cost_ns;
         job.rest_bytes = operation.length_bytes - piece_bytes;
         match offered {
             Offered::Submit => self.submit(session, index, slot),
@@ -109,13 +112,15 @@ impl Submitter {
         if operation.kind.writes() && volume.locks.blocks(operation.offset_bytes, end, owner) {
             job.place = Place::WantsRange;
             self.wants_range.push(token);
-            self.leave_device(&volume, context, &operation, None);
+            let cost_ns = job.cost_ns;
+            self.leave_device(&volume, context, &operation, cost_ns, None);
             return;
         }
         let outcome = {
             let Ok(entered) = self.arena.enter(context) else {
                 // Its session is ending: everything queued has been taken back before.
-                self.leave_device(&volume, context, &operation, None);
+                let cost_ns = job.cost_ns;
+                self.leave_device(&volume, context, &operation, cost_ns, None);
                 return;
             };
             let waiter = Waiter { submitter: self.index, token };
@@ -135,12 +140,16 @@ impl Submitter {
         volume: &Volume,
         context: ContextId,
         operation: &Operation,
+        cost_ns: u64,
         took_ns: Option<Nanos>,
     ) {
         if operation.kind == Kind::Flush {
             return;
         }
-        if self.queue(volume).complete(context, operation, took_ns) {
+        if let (Some(shard), Some(_)) = (self.arena.shard(context), took_ns) {
+            shard.cost_ns.add(cost_ns);
+        }
+        if self.queue(volume).complete(context, cost_ns, took_ns) {
             self.make_due(place_of(volume));
         }
     }
@@ -283,7 +292,8 @@ impl Submitter {
             let service_ns = now.saturating_sub(job.since);
             job.place = Place::Collecting;
             job.operation = None;
-            this.leave_device(&volume, context, &operation, Some(service_ns));
+            let cost_ns = job.cost_ns;
+            this.leave_device(&volume, context, &operation, cost_ns, Some(service_ns));
             if this.arena.completed(context, service_ns) {
                 this.close_context(context);
             }

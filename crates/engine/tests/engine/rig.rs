@@ -8,6 +8,7 @@ use fairlead_engine::volume::{Kind, Spec};
 use fairlead_proto::iscsi::parameters::Parameters;
 use fairlead_proto::scsi::table::{CommandTable, Execution, Field, Row, ZeroLength};
 use fairlead_sched::accounts::{Accounts, Counter, Shard};
+use fairlead_sched::cost::CostModel;
 use fairlead_sched::settings::Settings;
 use std::collections::{HashMap, VecDeque};
 use std::net::{TcpListener, TcpStream};
@@ -147,6 +148,15 @@ impl Rig {
     }
 
     pub(crate) fn with_memory(driver: DriverChoice, submitters: usize, bytes: usize) -> Self {
+        Self::with_costs(driver, submitters, bytes, HashMap::new())
+    }
+
+    pub(crate) fn with_costs(
+        driver: DriverChoice,
+        submitters: usize,
+        bytes: usize,
+        costs: HashMap<String, CostModel>,
+    ) -> Self {
         let options = Options {
             nop_interval_ns: 0,
             nop_timeout_ns: 0,
@@ -156,6 +166,7 @@ impl Rig {
             // The fair scheduler has all sessions of a device on one submitter; what goes on between
             // submitters is tested without it.
             discipline: if submitters > 1 { Discipline::Fifo } else { Discipline::Fair },
+            costs,
         };
         let engine = Engine::start(driver, submitters, Placement::Shared, tables(), options);
         let engine = engine.expect("an engine");
