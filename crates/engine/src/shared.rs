@@ -14,7 +14,7 @@ use fairlead_sched::cost::CostModel;
 use fairlead_sched::directory::{Directory, Entry};
 use fairlead_sched::settings::Settings;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 /// Upcalls that may wait for Python; the next is answered BUSY.
@@ -65,12 +65,29 @@ pub struct Options {
 }
 
 /// A backing device, as the operator knows it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DeviceRecord {
     /// Its name.
     pub name: String,
     /// What requests cost it, if somebody has measured that.
     pub costs: Option<CostModel>,
+    /// In thousandths; 0: nothing is known.
+    write_factor: AtomicU64,
+}
+
+impl DeviceRecord {
+    /// How many times what was said writes cost, beside reads, by all that has been seen.
+    pub fn write_factor(&self) -> f64 {
+        match self.write_factor.load(Ordering::Relaxed) {
+            0 => 1.0,
+            thousandths => thousandths as f64 / 1e3,
+        }
+    }
+
+    /// It was seen.
+    pub fn set_write_factor(&self, factor: f64) {
+        self.write_factor.store((factor * 1e3) as u64, Ordering::Relaxed);
+    }
 }
 
 /// What the control plane hears.
@@ -326,7 +343,7 @@ impl Shared {
         let known = devices.iter().position(|device| device.name == name);
         let place = known.unwrap_or_else(|| {
             let costs = self.options.costs.get(name).copied();
-            devices.push(Arc::new(DeviceRecord { name: name.into(), costs }));
+            devices.push(Arc::new(DeviceRecord { name: name.into(), costs, ..Default::default() }));
             devices.len() - 1
         });
         u32::try_from(place).unwrap_or(u32::MAX)

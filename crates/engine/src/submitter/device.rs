@@ -1,7 +1,9 @@
 //! A backing device as one submitter uses it: its scheduler, what requests cost it, how much it gets.
 
 use crate::operation::{Kind, Operation};
+use crate::shared::DeviceRecord;
 use crate::volume::{self, Volume};
+use fairlead_sched::correction::{self, Correction};
 use fairlead_sched::cost::{CostModel, Direction};
 use fairlead_sched::fair::{Device, Fair};
 use fairlead_sched::fifo::Fifo;
@@ -9,6 +11,7 @@ use fairlead_sched::scheduler::{Full, Next, Request, Scheduler, Token};
 use fairlead_sched::settings::Settings;
 use fairlead_sched::window::Window;
 use fairlead_sched::{ContextId, Nanos};
+use std::sync::Arc;
 
 /// Requests that may wait for one device on one submitter, in first come, first served order.
 const QUEUED_MAX: usize = 8192;
@@ -58,6 +61,10 @@ pub(super) fn place_of(volume: &Volume) -> usize {
 pub(super) struct DeviceQueue {
     scheduler: Box<dyn Scheduler>,
     costs: CostModel,
+    /// Learns what writes really cost beside reads; of what is answered from memory both cost the
+    /// same, and it is known.
+    correction: Option<Correction>,
+    record: Arc<DeviceRecord>,
     window: Window,
     requests_max: usize,
     /// Requests longer than this are cut while others want the device.
@@ -76,12 +83,14 @@ impl DeviceQueue {
     /// where somebody has measured that: what is answered from memory costs our own time.
     pub(super) fn new(
         volume: &Volume,
-        measured: Option<CostModel>,
+        record: Arc<DeviceRecord>,
         requests_max: usize,
         discipline: Discipline,
     ) -> Self {
         let is_direct = volume.spec.kind == volume::Kind::Direct;
-        let costs = if is_direct { measured.unwrap_or(CostModel::FLASH) } else { CostModel::CPU };
+        let costs =
+            if is_direct { record.costs.unwrap_or(CostModel::FLASH) } else { CostModel::CPU };
+        let correction = (is_direct && discipline == Discipline::Fair).then(Correction::default);
         let read = |bytes| costs.estimate(Direction::Read, bytes);
         let unit_ns = read(4096);
         let floor = if is_direct { DIRECT_FLOOR } else { BUFFERED_FLOOR };
@@ -92,7 +101,9 @@ impl DeviceQueue {
             kib.saturating_mul(1024).min(PIECE_BYTES) & !4095
         });
         let longest_bytes = cut_bytes.unwrap_or(PIECE_BYTES);
-        let cost_max_ns = read(longest_bytes).max(costs.estimate(Direction::Write, longest_bytes));
+        let write_ns = costs.estimate(Direction::Write, longest_bytes);
+        let factor_max = if correction.is_some() { correction::FACTOR_MAX } else { 1 };
+        let cost_max_ns = read(longest_bytes).max(write_ns.saturating_mul(factor_max));
         let device = if volume.descriptor().is_some() {
             // The window counts requests: each takes 1 of it, whatever it costs.
             Device {
@@ -114,6 +125,8 @@ impl DeviceQueue {
         Self {
             scheduler,
             costs,
+            correction,
+            record,
             window: Window::new(floor),
             requests_max,
             cut_bytes,
@@ -126,13 +139,22 @@ impl DeviceQueue {
 
     /// What a request will cost.
     pub(super) fn cost_ns(&self, operation: &Operation) -> u64 {
+        let (direction, estimate_ns) = self.estimate(operation);
+        match &self.correction {
+            Some(correction) => correction.cost_ns(direction, estimate_ns),
+            None => estimate_ns,
+        }
+    }
+
+    /// What a request costs if nobody knows better.
+    fn estimate(&self, operation: &Operation) -> (Direction, u64) {
         let (direction, bytes) = match operation.kind {
             Kind::Write | Kind::WriteStable => (Direction::Write, operation.length_bytes),
             Kind::Read => (Direction::Read, operation.length_bytes),
             // These move nothing; how long they take does not depend on their length.
             Kind::Discard | Kind::Zero | Kind::Flush | Kind::Prefetch => (Direction::Write, 0),
         };
-        self.costs.estimate(direction, bytes)
+        (direction, self.costs.estimate(direction, bytes))
     }
 
     /// How much of a request may go in one piece now.
@@ -185,12 +207,20 @@ impl DeviceQueue {
     /// The next request for the device.
     pub(super) fn next(&mut self, now: Nanos) -> Option<Token> {
         self.resize(now);
-        if !self.has_room() {
-            return None;
+        let next = if self.has_room() { self.scheduler.next(now) } else { Next::WindowFull };
+        if let Next::Submit(request) = next {
+            return Some(request.token);
         }
-        match self.scheduler.next(now) {
-            Next::Submit(request) => Some(request.token),
-            Next::WindowFull | Next::Idle => None,
+        self.look(next == Next::WindowFull, now);
+        None
+    }
+
+    /// Whether the device has all that it should have, and more waits.
+    fn look(&mut self, is_busy: bool, now: Nanos) {
+        if let Some(correction) = &mut self.correction
+            && correction.look(is_busy, now)
+        {
+            self.record.set_write_factor(correction.ratio());
         }
     }
 
@@ -199,10 +229,20 @@ impl DeviceQueue {
     pub(super) fn complete(
         &mut self,
         context: ContextId,
+        operation: &Operation,
         cost_ns: u64,
         took_ns: Option<Nanos>,
+        now: Nanos,
     ) -> bool {
         self.is_gone(context);
+        let (direction, estimate_ns) = self.estimate(operation);
+        match &mut self.correction {
+            Some(correction) if took_ns.is_some() && operation.kind.moves_bytes() => {
+                correction.completed(direction, estimate_ns);
+            }
+            Some(correction) if took_ns.is_some() => correction.spoil(),
+            _ => {}
+        }
         match (&mut self.answered, took_ns) {
             (Some(answered), Some(_)) => answered.push(cost_ns),
             (_, took_ns) => {
@@ -212,7 +252,11 @@ impl DeviceQueue {
                 }
             }
         }
-        self.scheduler.queued() > 0
+        let more_waits = self.scheduler.queued() > 0;
+        if !more_waits {
+            self.look(false, now);
+        }
+        more_waits
     }
 
     /// The wire has had its turn, and time has passed: what was answered at once makes room. True:

@@ -32,8 +32,8 @@ impl Submitter {
         let discipline = self.shared.options.discipline;
         let shared = &self.shared;
         self.devices.get_mut(place).expect("just made").get_or_insert_with(|| {
-            let costs = shared.device(volume.device).and_then(|device| device.costs);
-            DeviceQueue::new(volume, costs, requests_max, discipline)
+            let record = shared.device(volume.device).unwrap_or_default();
+            DeviceQueue::new(volume, record, requests_max, discipline)
         })
     }
 
@@ -149,7 +149,8 @@ impl Submitter {
         if let (Some(shard), Some(_)) = (self.arena.shard(context), took_ns) {
             shard.cost_ns.add(cost_ns);
         }
-        if self.queue(volume).complete(context, cost_ns, took_ns) {
+        let now = self.now;
+        if self.queue(volume).complete(context, operation, cost_ns, took_ns, now) {
             self.make_due(place_of(volume));
         }
     }
