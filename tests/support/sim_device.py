@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fairlead.devices.interface import DeviceParameters
     from fairlead.sched.cost import Operation
-    from fairlead.sim.device.interface import DeviceParameters
 
 
 def run_device(

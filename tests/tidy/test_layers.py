@@ -21,7 +21,11 @@ IMPURE_MODULES = {
 }
 IMPURE_BUILTINS = {"breakpoint", "input", "open", "print"}
 # Crates that decode and decide; what they may depend on cannot do I/O.
-PURE_CRATES = {"proto": {"crc32c", "zerocopy", "thiserror"}, "sched": {"thiserror"}}
+PURE_CRATES = {
+    "proto": {"crc32c", "zerocopy", "thiserror"},
+    "sched": {"thiserror"},
+    "devices": set(),
+}
 
 
 def python_files(package: str) -> list[Path]:

@@ -39,6 +39,7 @@ impl Scratch {
             thin: false,
             write_through: false,
             device: "disk".into(),
+            simulated: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Plain data between Python and the engine.
 
+use crate::devices::to_parameters;
 use crate::scheduler::PySettings;
 use fairlead_engine::engine::{DriverChoice, LunMapping};
 use fairlead_engine::shared::{Event, Options, Page, SessionRecord};
@@ -107,7 +108,10 @@ impl CostDict {
     }
 }
 
-fn item<'py, T: FromPyObjectOwned<'py>>(dict: &Bound<'py, PyDict>, name: &str) -> PyResult<T> {
+pub(crate) fn item<'py, T: FromPyObjectOwned<'py>>(
+    dict: &Bound<'py, PyDict>,
+    name: &str,
+) -> PyResult<T> {
     let value =
         dict.get_item(name)?.ok_or_else(|| PyValueError::new_err(format!("{name} is missing")))?;
     value.extract().map_err(Into::into)
@@ -158,6 +162,9 @@ pub(crate) fn to_spec(dict: &Bound<'_, PyDict>) -> PyResult<Spec> {
         thin: item(dict, "thin")?,
         write_through: item(dict, "write_through")?,
         device: item(dict, "device")?,
+        simulated: item::<Option<Bound<'_, PyDict>>>(dict, "simulated")?
+            .map(|simulated| to_parameters(&simulated))
+            .transpose()?,
     })
 }
 

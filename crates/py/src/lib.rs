@@ -4,12 +4,14 @@
 
 mod calibration;
 mod convert;
+mod devices;
 mod scheduler;
 
 use calibration::PyCalibration;
 use convert::{
     Mapping, RowDict, contexts, driver_choice, event, sense_of, to_options, to_pages, to_spec,
 };
+use devices::SimulatedDevice;
 use fairlead_engine::engine::{Engine, EngineError, Login, Placement};
 use fairlead_engine::shared::Tables;
 use fairlead_proto::iscsi::parameters::Parameters;
@@ -209,5 +211,6 @@ impl SessionDict {
 fn _dataplane(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<DataPlane>()?;
     module.add_class::<PyCalibration>()?;
-    module.add_class::<FairScheduler>()
+    module.add_class::<FairScheduler>()?;
+    module.add_class::<SimulatedDevice>()
 }

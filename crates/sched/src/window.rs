@@ -11,7 +11,9 @@
 //! That is for the sake of whoever has one request at a time and waits for each. Among contexts that
 //! all have many, what counts is that together they get all that the device can do, and some devices do
 //! more the more they have: then half of what is wanted is let through, and who gets that half is still
-//! decided here. While one context has the device for itself there is nobody to protect and no limit.
+//! decided here. While one context has the device for itself there is nobody to protect, but somebody
+//! may come, and what the device has then is ahead of him: it is about as much as the device does in
+//! the time in which shares are to be right, and more only where more makes it faster.
 
 use crate::{ContextId, Nanos};
 
@@ -22,6 +24,10 @@ const ROUND_NS: Nanos = 20_000_000;
 /// Old measurements are forgotten after one to two of these; then the shortest time is looked for
 /// again, with as little in flight as makes sense.
 const MEMORY_NS: Nanos = 10_000_000_000;
+/// Who comes to a device that somebody had for himself waits about so long for what it has.
+const DRAIN_NS: Nanos = 15_000_000;
+/// A context alone always gets so many: a disk with a queue of its own sorts them.
+const ALONE_FLOOR: u64 = 32;
 /// For so long: half a per mille of the time.
 const PROBE_NS: Nanos = 5_000_000;
 
@@ -46,6 +52,43 @@ impl Greatest {
     }
 }
 
+/// How much a device may have now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Requests.
+    pub requests: u64,
+    /// Several contexts want the device.
+    pub is_shared: bool,
+}
+
+/// How much a context alone gets: more step by step, while that makes the device faster.
+#[derive(Debug, Clone, Copy)]
+struct Climb {
+    requests: u64,
+    /// At the last step.
+    rate: u64,
+}
+
+impl Default for Climb {
+    fn default() -> Self {
+        Self { requests: ALONE_FLOOR, rate: 0 }
+    }
+}
+
+impl Climb {
+    /// All that it gets is in use, and this is the rate.
+    fn step(&mut self, rate: u64) {
+        if rate > self.rate.saturating_add(self.rate / 8) {
+            *self = Self { requests: (self.requests * 5).div_ceil(4), rate };
+        }
+    }
+
+    /// Some steps back, in case the device has changed.
+    fn back(self) -> Self {
+        Self { requests: (self.requests * 3 / 4).max(ALONE_FLOOR), rate: self.rate * 3 / 4 }
+    }
+}
+
 /// The window of one device, in requests.
 #[derive(Debug)]
 pub struct Window {
@@ -58,6 +101,7 @@ pub struct Window {
     round_began: Nanos,
     period_began: Nanos,
     probe_until: Nanos,
+    alone: Climb,
     /// Requests in 2^40 ns.
     rate: Greatest,
     /// Requests that one after the other would fill a second: the shortest time, the other way round.
@@ -77,6 +121,7 @@ impl Window {
             round_began: 0,
             period_began: 0,
             probe_until: 0,
+            alone: Climb::default(),
             rate: Greatest::default(),
             speed: Greatest::default(),
         }
@@ -98,32 +143,53 @@ impl Window {
         self.speed.see(1_000_000_000 / service_ns.max(1));
     }
 
-    /// The window now, when the device has and is to have so many requests; `None`: no limit.
-    pub fn size(&mut self, wanted: u64, now: Nanos) -> Option<u64> {
+    /// The window now, when the device has and is to have so many requests.
+    pub fn size(&mut self, wanted: u64, now: Nanos) -> Size {
         let elapsed = now.saturating_sub(self.round_began);
         if elapsed >= ROUND_NS {
-            self.rate.see((self.given_back << 40) / elapsed);
+            let rate = (self.given_back << 40) / elapsed;
+            self.rate.see(rate);
+            if !self.is_shared && wanted > self.alone() {
+                self.alone.step(rate);
+            }
             self.given_back = 0;
             self.round_began = now;
         }
         let was_shared = std::mem::replace(&mut self.is_shared, now < self.shared_until);
-        if self.is_shared && (!was_shared || now.saturating_sub(self.period_began) >= MEMORY_NS) {
+        let has_company = self.is_shared && !was_shared;
+        if has_company || now.saturating_sub(self.period_began) >= MEMORY_NS {
             self.period_began = now;
             self.probe_until = now + PROBE_NS;
             self.rate.forget();
             self.speed.forget();
+            self.alone = if self.is_shared { Climb::default() } else { self.alone.back() };
         }
-        self.is_shared.then(|| {
-            let target = if now < self.probe_until { self.floor } else { self.target() };
-            if now < self.patient_from { target } else { target.max(wanted / 2) }
-        })
+        let requests = if !self.is_shared {
+            self.alone()
+        } else if now < self.patient_from {
+            self.target_shared(now)
+        } else {
+            self.target_shared(now).max(wanted / 2)
+        };
+        Size { requests: requests.max(self.floor), is_shared: self.is_shared }
     }
 
-    fn target(&self) -> u64 {
-        let shortest_ns = 1_000_000_000 / self.speed.get().max(1);
-        let busy = (u128::from(self.rate.get()) * u128::from(shortest_ns)) >> 38;
+    fn shortest_ns(&self) -> Nanos {
+        1_000_000_000 / self.speed.get().max(1)
+    }
+
+    fn alone(&self) -> u64 {
+        self.target(DRAIN_NS).max(self.alone.requests)
+    }
+
+    fn target_shared(&self, now: Nanos) -> u64 {
+        if now < self.probe_until { self.floor } else { self.target(self.shortest_ns()) }
+    }
+
+    /// A quarter more than the device does in this time.
+    fn target(&self, time_ns: Nanos) -> u64 {
+        let busy = (u128::from(self.rate.get()) * u128::from(time_ns)) >> 38;
         // Two bits of it are left: a quarter more is five of them, rounded up.
-        let window = (busy * 5).div_ceil(16);
-        u64::try_from(window).unwrap_or(u64::MAX).max(self.floor)
+        u64::try_from((busy * 5).div_ceil(16)).unwrap_or(u64::MAX)
     }
 }

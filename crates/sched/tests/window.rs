@@ -1,7 +1,7 @@
 //! The window finds what a device can take, without being told.
 
 use fairlead_sched::ContextId;
-use fairlead_sched::window::Window;
+use fairlead_sched::window::{Size, Window};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -18,7 +18,7 @@ fn in_flight_at(channels: usize, service_ns: u64, for_ns: u64) -> f64 {
     while now < for_ns {
         window.arrived(ContextId { index: turn % 2, generation: 0 }, 0, now);
         turn += 1;
-        let size = window.size(0, now).unwrap_or(64);
+        let size = window.size(0, now).requests;
         while (flying.len() as u64) < size {
             let channel = free_at.iter_mut().min().expect("channels");
             *channel = now.max(*channel) + service_ns;
@@ -45,16 +45,55 @@ fn it_is_a_quarter_more_than_keeps_the_device_busy() {
 }
 
 #[test]
-fn a_context_alone_has_no_limit_and_company_brings_one() {
+fn a_context_alone_has_what_is_done_soon_and_company_makes_it_less() {
     let mut window = Window::new(FLOOR);
     let [one, other] = [0, 1].map(|index| ContextId { index, generation: 0 });
     window.arrived(one, 0, 0);
     window.arrived(one, 1, 10);
-    assert_eq!(window.size(50, 10), None);
+    assert_eq!(window.size(50, 10), Size { requests: 32, is_shared: false });
     window.arrived(other, 0, 20);
-    assert_eq!(window.size(50, 20), Some(FLOOR));
-    assert!(window.size(50, 99_000_000).is_some());
-    assert_eq!(window.size(50, 101_000_000), None, "the other has gone");
+    assert_eq!(window.size(50, 20), Size { requests: FLOOR, is_shared: true });
+    assert!(window.size(50, 99_000_000).is_shared);
+    assert!(!window.size(50, 101_000_000).is_shared, "the other has gone");
+}
+
+/// The device takes this long for everything, however much it has; one context wants ever more.
+fn alone_on(latency_ns: u64, wanted: u64) -> u64 {
+    let mut window = Window::new(FLOOR);
+    let (mut now, mut flying) = (0, BinaryHeap::new());
+    let mut largest = 0;
+    while now < 2_000_000_000 {
+        window.arrived(ContextId { index: 0, generation: 0 }, 63, now);
+        let size = window.size(wanted, now).requests;
+        largest = largest.max(size);
+        while (flying.len() as u64) < size.min(wanted) {
+            flying.push(Reverse(now + latency_ns));
+        }
+        let Some(Reverse(done)) = flying.pop() else { panic!("the floor is not nothing") };
+        now = done;
+        window.completed(latency_ns);
+    }
+    largest
+}
+
+#[test]
+fn a_context_alone_gets_all_that_a_device_takes_that_does_more_the_more_it_has() {
+    for latency_ns in [100 * US, 1_000 * US, 10_000 * US, 50_000 * US] {
+        assert!(alone_on(latency_ns, 256) >= 256, "{latency_ns} ns");
+    }
+}
+
+#[test]
+fn a_context_alone_does_not_fill_a_slow_device() {
+    let mut window = Window::new(FLOOR);
+    // 1000 a second: 15 of them are done in the time.
+    for now in (0..1_000_000_000).step_by(1_000_000) {
+        window.arrived(ContextId { index: 0, generation: 0 }, 63, now);
+        window.completed(64_000_000);
+        window.size(256, now);
+    }
+    let Size { requests, .. } = window.size(256, 1_000_000_000);
+    assert!((32..=40).contains(&requests), "{requests}");
 }
 
 #[test]
@@ -65,8 +104,8 @@ fn among_those_that_have_many_half_of_what_is_wanted_is_let_through() {
         window.arrived(one, 63, now);
         window.arrived(other, 63, now);
     }
-    assert_eq!(window.size(128, 299_000_000), Some(64));
+    assert_eq!(window.size(128, 299_000_000).requests, 64);
     // Somebody comes who waits for each of his requests.
     window.arrived(other, 0, 300_000_000);
-    assert_eq!(window.size(128, 300_000_000), Some(FLOOR));
+    assert_eq!(window.size(128, 300_000_000).requests, FLOOR);
 }

@@ -75,7 +75,8 @@ def serve(
         typer.Argument(
             metavar="VOLUME",
             help="What to serve: [bold]PATH\\[:SIZE][/bold], file:PATH\\[:SIZE], "
-            "direct:PATH\\[:SIZE] (O_DIRECT), null:\\[NAME:]SIZE, memory:\\[NAME:]SIZE. "
+            "direct:PATH\\[:SIZE] (O_DIRECT), null:\\[NAME:]SIZE, memory:\\[NAME:]SIZE, "
+            "sim:PRESET:SIZE (a simulated device, see fairlead sim --presets). "
             "K, M, G and T count in 1024s. With a SIZE a missing file is created, sparse.",
             show_default=False,
         ),

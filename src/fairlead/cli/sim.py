@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from fairlead.cli.failure import EXIT_USAGE, fail, user_errors
 from fairlead.control.config_file import read_text
-from fairlead.sim.device.interface import SECOND
+from fairlead.devices.interface import SECOND
 from fairlead.sim.plot import check_plot, save_plot
 from fairlead.sim.report import TABLE_WIDTH, policy_table, preset_lines, presets_table, summary
 from fairlead.sim.result import PolicyResult, evaluate

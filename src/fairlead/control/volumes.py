@@ -24,11 +24,13 @@ from fairlead.control.backing import (
     find_backing_device,
 )
 from fairlead.dataplane.api import VolumeSpec
+from fairlead.devices.presets import parse_device
 from fairlead.errors import ConfigError
 from fairlead.model.size import format_size
 from fairlead.model.volume import LOGICAL_BLOCK_BYTES, PHYSICAL_BLOCK_BYTES_MAX
 
 if TYPE_CHECKING:
+    from fairlead.devices.interface import DeviceParameters
     from fairlead.model.volume import VolumeConfig
 
 # The usual page and file system block: what a file's "medium" writes at once.
@@ -114,8 +116,21 @@ def _prepared(
         thin=_is_thin(config, medium, backing),
         write_through=config.write_through,
         device=config.device or backing.name,
+        simulated=_simulated(config),
     )
     return PreparedVolume(spec, backing, medium.path, created)
+
+
+def _simulated(config: VolumeConfig) -> DeviceParameters | None:
+    """The device that a volume simulates; it is as large as the volume."""
+    if config.model is None or config.size is None:
+        return None
+    try:
+        parameters = parse_device(config.model)
+        return type(parameters).model_validate(parameters.model_dump() | {"size": config.size})
+    except ValueError as error:
+        problem, _, remedy = str(error).partition("; ")
+        raise ConfigError(f"volume {config.name!r}: {problem}", remedy=remedy) from None
 
 
 def _create_if_missing(config: VolumeConfig, path: str) -> bool:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fairlead.devices.interface import DeviceParameters
     from fairlead.proto.iscsi.session import SessionParameters
     from fairlead.sched.device_cost import DeviceCost
     from fairlead.sched.settings import Settings
     from fairlead.scsi.cdb import Command
     from fairlead.scsi.sense import Sense
 
-VolumeKind: TypeAlias = Literal["file", "direct", "null", "memory"]
+VolumeKind: TypeAlias = Literal["file", "direct", "null", "memory", "sim"]
 MayBlock: TypeAlias = Literal["nothing", "stable writes", "writes", "everything"]
 Driver: TypeAlias = Literal["auto", "io_uring", "threads"]
 SchedulerKind: TypeAlias = Literal["fair", "fifo"]
@@ -77,6 +78,7 @@ class VolumeSpec:
         thin: UNMAP deallocates.
         write_through: a write is answered when it is on stable storage.
         device: the backing device, the second half of every context's key.
+        simulated: the device that a ``sim`` volume is as slow as, otherwise None.
     """
 
     name: str
@@ -89,6 +91,7 @@ class VolumeSpec:
     thin: bool
     write_through: bool
     device: str
+    simulated: DeviceParameters | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

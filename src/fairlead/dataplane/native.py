@@ -101,7 +101,8 @@ class NativeDataPlane:
     def add_volume(self, spec: VolumeSpec) -> int:
         """See `DataPlane.add_volume`."""
         try:
-            return self._plane.add_volume(asdict(spec))
+            plain = None if spec.simulated is None else spec.simulated.plain()
+            return self._plane.add_volume(asdict(spec) | {"simulated": plain})
         except RuntimeError as error:
             raise DataPlaneError(str(error)) from None
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 LOGICAL_BLOCK_BYTES: Final = 512  # Used where neither the operator nor the kernel says otherwise.
 PHYSICAL_BLOCK_BYTES_MAX: Final = 1 << 20
 
-_KINDS: Final = ("file", "direct", "null", "memory")
+_KINDS: Final = ("file", "direct")
+_PATHLESS_KINDS: Final = ("null", "memory", "sim")
 _NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 # What may stand behind the last colon of a path and still be meant as a size: "1G", "12", "1GB".
 # "1f.2-ata-1" of /dev/disk/by-path is not.
@@ -31,7 +32,8 @@ class VolumeConfig(Model):
     Attributes:
         name: the operator's name for it; letters, digits, ``.``, ``_``, ``-``, at most 64.
         kind: ``file`` (through the page cache), ``direct`` (O_DIRECT), ``null`` (stores nothing),
-            ``memory`` (gone with the process).
+            ``memory`` (gone with the process), ``sim`` (``memory`` as slow as a simulated device).
+        model: that device, ``PRESET[,key=value...]``; only for ``sim``.
         path: file or block device; only for ``file`` and ``direct``.
         size: in bytes, or with K, M, G, T (binary). A missing file is created with it, sparse.
         logical_block_bytes: 512 or 4096.
@@ -44,7 +46,8 @@ class VolumeConfig(Model):
     """
 
     name: VolumeName
-    kind: Literal["file", "direct", "null", "memory"] = "file"
+    kind: Literal["file", "direct", "null", "memory", "sim"] = "file"
+    model: Annotated[str, Field(pattern=r"^[ -~]{1,256}$")] | None = None
     path: str | None = None
     size: SizeBytes | None = None
     logical_block_bytes: Literal[512, 4096] | None = None
@@ -76,7 +79,13 @@ class VolumeConfig(Model):
     def _kind_has_what_it_needs(self) -> Self:
         if self.kind in ("file", "direct") and self.path is None:
             raise ValueError(f'a {self.kind} volume needs a path; add path = "..."')
-        if self.kind in ("null", "memory"):
+        if (self.kind == "sim") != (self.model is not None):
+            raise ValueError(
+                'a sim volume needs a device; add model = "ssd-20k"'
+                if self.kind == "sim"
+                else f"a {self.kind} volume simulates nothing; remove model, or use kind sim"
+            )
+        if self.kind in _PATHLESS_KINDS:
             if self.path is not None:
                 raise ValueError(f"a {self.kind} volume has no path; remove path")
             if self.size is None:
@@ -99,15 +108,15 @@ def parse_volume(text: str) -> VolumeConfig:
     """Read a volume from one word.
 
     The forms are ``PATH[:SIZE]``, ``file:PATH[:SIZE]``, ``direct:PATH[:SIZE]``,
-    ``null:[NAME:]SIZE`` and ``memory:[NAME:]SIZE``. A path may contain colons: only a last part
-    that begins like a number is taken as a size. The volume is named after the last part of its
-    path, or NAME, or its kind.
+    ``null:[NAME:]SIZE``, ``memory:[NAME:]SIZE`` and ``sim:PRESET[,key=value...]:[NAME:]SIZE``.
+    A path may contain colons: only a last part that begins like a number is taken as a size. The
+    volume is named after the last part of its path, or NAME, or its kind.
 
     Raises:
         ValueError: says what is wrong and how it is written. (pydantic's is one, too.)
     """
     head, colon, rest = text.partition(":")
-    if colon and head in ("null", "memory"):
+    if colon and head in _PATHLESS_KINDS:
         return _parse_sized(head, rest, text)
     kind, place = (head, rest) if colon and head in _KINDS else ("file", text)
     path, size = _split_size(place)
@@ -141,16 +150,25 @@ def volume_name(path: str) -> str:
 
 
 def _parse_sized(kind: str, rest: str, text: str) -> VolumeConfig:
-    name, _, size = rest.rpartition(":")
+    first, _, size = rest.rpartition(":")
+    model, name = None, first
+    written, example = f"{kind}:SIZE", f"{kind}:1G"
+    if kind == "sim":
+        model, _, name = first.partition(":")
+        written, example = "sim:PRESET:SIZE", "sim:ssd-20k:1G"
+        if not model:
+            raise ValueError(
+                f"volume {text!r} needs a device and a size; write {written}, for example {example}"
+            )
     if not size:
-        raise ValueError(f"volume {text!r} has no size; write {kind}:SIZE, for example {kind}:1G")
+        raise ValueError(f"volume {text!r} has no size; write {written}, for example {example}")
     if name and not re.fullmatch(_NAME, name):
         raise ValueError(
             f"{name!r} is not a volume name; "
             "use letters, digits, '.', '_' and '-', at most 64, the first a letter or digit"
         )
     return VolumeConfig.model_validate(
-        {"name": name or kind, "kind": kind, "size": parse_size(size)}
+        {"name": name or kind, "kind": kind, "size": parse_size(size), "model": model}
     )
 
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from fairlead.devices.interface import SECOND, US
 from fairlead.sched.cost import CostModel, Operation
 from fairlead.sched.settings import Priority
-from fairlead.sim.device.interface import SECOND, US
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

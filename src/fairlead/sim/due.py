@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from fairlead.devices.interface import MS, US
 from fairlead.sched.settings import Priority
 from fairlead.sim.demand import Want, divide, mean_cost
-from fairlead.sim.device.interface import MS, US
 from fairlead.sim.load import Schedule
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
+from fairlead.devices.interface import MS, SECOND
 from fairlead.sched.cost import Operation
-from fairlead.sim.device.interface import MS, SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from fairlead.sim.device.interface import SECOND
+from fairlead.devices.interface import SECOND
 
 if TYPE_CHECKING:
     from fairlead.sim.client import ClientConfig

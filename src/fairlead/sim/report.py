@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from rich import box
 from rich.table import Table
 
+from fairlead.devices.interface import MB, SECOND
+from fairlead.devices.presets import PRESETS
 from fairlead.model.size import format_size
 from fairlead.sched.cost import PAGE_BYTES, Operation
-from fairlead.sim.device.interface import MB, SECOND
-from fairlead.sim.device.presets import PRESETS
 from fairlead.sim.window import small_read_ns
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
-from fairlead.sim.device.interface import MB, SECOND, US
+from fairlead.devices.interface import MB, SECOND, US
 from fairlead.sim.due import GroupDue, compute_due
 from fairlead.sim.fairness import jain_index, min_max_ratio, percentile
 from fairlead.sim.promises import guarantee_met, limit_reached

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
+from fairlead.devices.interface import SECOND
+from fairlead.devices.presets import parse_device
 from fairlead.errors import ConfigError
 from fairlead.model.document import explain_validation, read_model
 from fairlead.model.frozen import Model
 from fairlead.model.size import SizeBytes
 from fairlead.sim.client import ALIGNMENT_BYTES, LENGTH_MAX_BYTES, SECONDS_MAX, ClientConfig
 from fairlead.sim.demand import mean_cost
-from fairlead.sim.device.interface import SECOND
-from fairlead.sim.device.presets import parse_device
 from fairlead.sim.window import derive_window
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from fairlead.sim.device.interface import DeviceParameters
+    from fairlead.devices.interface import DeviceParameters
 
 CLIENTS_MAX: Final = 100_000
 POLICIES: Final = ("fair", "fifo", "none")
@@ -38,7 +38,7 @@ class Scenario(Model):
 
     Attributes:
         title: one line about what it shows.
-        device: ``PRESET[,key=value...]``, see `fairlead.sim.device.presets`.
+        device: ``PRESET[,key=value...]``, see `fairlead.devices.presets`.
         seed: of everything random; the same seed gives the same result.
         seconds: virtual time, up to 3600.
         policies: run one after the other with the same clients: ``fair`` (shares by weight),

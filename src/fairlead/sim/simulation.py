@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from fairlead.devices.interface import MS, US
 from fairlead.sched.cost import Operation, Streams
 from fairlead.sched.reference import Request
 from fairlead.sim.client import LENGTH_MAX_BYTES, ClientConfig
-from fairlead.sim.device.interface import MS, US
 from fairlead.sim.load import Load, Schedule
 from fairlead.sim.scheduler import cuts_requests, make_scheduler
 from fairlead.sim.tally import ClientTally, GroupTally, Tally

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from fairlead.devices.interface import US
 from fairlead.errors import ConfigError
 from fairlead.sched.cost import PAGE_BYTES, CostModel, Operation
 from fairlead.sched.reference import Device
-from fairlead.sim.device.interface import US
 
 if TYPE_CHECKING:
-    from fairlead.sim.device.interface import DeviceParameters
+    from fairlead.devices.interface import DeviceParameters
 
 _PIECE_SMALL_READS: Final = 4
 _DATA_OPERATIONS: Final = (Operation.READ, Operation.WRITE)

@@ -78,6 +78,29 @@ def test_null_and_memory_need_no_file() -> None:
     assert prepare_volume(parse_volume("memory:1M")).spec.thin
 
 
+def test_a_simulated_device_is_as_large_as_its_volume() -> None:
+    config = VolumeConfig(name="v", kind="sim", model="hdd-90,queue=4", size=1 << 30)
+    prepared = prepare_volume(config)
+    assert prepared.spec.simulated is not None
+    assert prepared.spec.simulated.plain()["size"] == 1 << 30
+    assert prepared.spec.simulated.plain()["queue"] == 4
+    assert prepared.spec.device == "sim:v"
+
+
+@pytest.mark.parametrize(
+    ("model", "problem", "remedy"),
+    [
+        ("ssd-21k", "volume 'v': no device 'ssd-21k'", "did you mean ssd-20k?"),
+        ("hdd-90,channels=3", "volume 'v': hdd-90 has no 'channels'", "there are: size"),
+    ],
+)
+def test_a_device_that_is_not_known_is_explained(model: str, problem: str, remedy: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        prepare_volume(VolumeConfig(name="v", kind="sim", model=model, size=1 << 30))
+    assert problem in str(caught.value)
+    assert remedy in (caught.value.remedy or "")
+
+
 def test_what_is_configured_is_taken(image: Path) -> None:
     config = VolumeConfig(
         name="v",

@@ -24,6 +24,8 @@ GIB = 1024**3
         ("null:fast:1G", "null", "fast", None, GIB),
         ("memory:64M", "memory", "memory", None, 64 * 1024**2),
         ("memory:scratch:64M", "memory", "scratch", None, 64 * 1024**2),
+        ("sim:ssd-20k:1G", "sim", "sim", None, GIB),
+        ("sim:hdd-90,queue=32:disk:1G", "sim", "disk", None, GIB),
         # Colons of a path are not colons of ours.
         ("/dev/disk/by-path/pci-0000:00:1f.2-ata-1", "file", "pci-0000-00-1f.2-ata-1", None, None),
         ("direct:/dev/disk/by-path/pci-0000:00:1f.2-ata-1:1G", "direct", None, None, GIB),
@@ -53,6 +55,9 @@ def test_forms(text: str, kind: str, name: str | None, path: str | None, size: i
         ("null:", "'null:' has no size; write null:SIZE, for example null:1G"),
         ("memory:name:", "has no size; write memory:SIZE"),
         ("memory:big", "'big' is not a size"),
+        ("sim:1G", "needs a device and a size; write sim:PRESET:SIZE"),
+        ("sim:ssd-20k", "needs a device and a size"),
+        ("sim:ssd-20k:x:", "has no size; write sim:PRESET:SIZE"),
         ("null:a/b:1G", "'a/b' is not a volume name; use letters"),
         ("a\0b", "is not a path; name a file or a block device"),
     ],
@@ -68,6 +73,8 @@ def test_mistakes_are_explained(text: str, message: str) -> None:
         ({"kind": "file"}, 'a file volume needs a path; add path = "..."'),
         ({"kind": "direct"}, "a direct volume needs a path"),
         ({"kind": "null", "size": 512, "path": "x"}, "a null volume has no path; remove path"),
+        ({"kind": "sim", "size": 512}, 'a sim volume needs a device; add model = "ssd-20k"'),
+        ({"path": "x", "model": "ssd-20k"}, "a file volume simulates nothing; remove model"),
         ({"kind": "memory"}, 'a memory volume needs a size; add size = "1G"'),
         (
             {"kind": "null", "size": 5120, "logical_block_bytes": 4096},

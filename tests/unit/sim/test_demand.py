@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from fairlead.devices.presets import parse_device
 from fairlead.sched.settings import Priority
 from fairlead.sim.client import ClientConfig
 from fairlead.sim.demand import Want, divide, mean_cost
-from fairlead.sim.device.presets import parse_device
 
 COSTS = parse_device("ssd-100k").cost_model()
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from fairlead.devices.presets import parse_device
 from fairlead.sim.client import ClientConfig
 from fairlead.sim.demand import mean_cost
-from fairlead.sim.device.presets import parse_device
 from fairlead.sim.due import GroupDue
 from fairlead.sim.promises import guarantee_met, limit_reached
 from fairlead.sim.tally import Bin, ClientTally, GroupTally, Tally

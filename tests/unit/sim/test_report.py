@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from fairlead.sim.device.presets import parse_device
+from fairlead.devices.presets import parse_device
 from fairlead.sim.report import (
     TABLE_WIDTH,
     format_us,

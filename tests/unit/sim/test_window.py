@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from fairlead.devices.presets import PRESETS, parse_device
 from fairlead.errors import ConfigError
 from fairlead.sched.cost import Operation
-from fairlead.sim.device.presets import PRESETS, parse_device
 from fairlead.sim.window import derive_window, piece_lengths, places
 
 

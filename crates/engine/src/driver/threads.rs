@@ -194,16 +194,27 @@ impl Threads {
         self.ready.push(Completion::Sent { connection, result });
     }
 
+    /// Waits to the nanosecond; epoll_wait knows milliseconds.
+    fn wait_readable(&self, patience: Duration) -> io::Result<()> {
+        let mut poll =
+            libc::pollfd { fd: self.epoll.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let timeout = libc::timespec {
+            tv_sec: libc::time_t::try_from(patience.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: patience.subsec_nanos().into(),
+        };
+        // SAFETY: one pollfd and a timespec of ours; no signal mask.
+        let ready = unsafe { libc::ppoll(&mut poll, 1, &timeout, std::ptr::null()) };
+        let error = io::Error::last_os_error();
+        if ready >= 0 || error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
+    }
+
     fn poll(&mut self, patience: Duration) -> io::Result<()> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
-        let milliseconds = match patience.as_nanos() {
-            0 => 0,
-            nanos => i32::try_from(nanos.div_ceil(1_000_000)).unwrap_or(i32::MAX),
-        };
+        if !patience.is_zero() {
+            self.wait_readable(patience)?;
+        }
         // SAFETY: a valid descriptor and an array of ours of that length.
-        let count = unsafe {
-            libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 64, milliseconds)
-        };
+        let count = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 64, 0) };
         if count < 0 {
             let error = io::Error::last_os_error();
             return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };

@@ -2,9 +2,10 @@
 
 use crate::operation::{Kind, Operation};
 use crate::shared::DeviceRecord;
-use crate::volume::{self, Volume};
+use crate::volume::Volume;
+use fairlead_devices::Parameters;
 use fairlead_sched::correction::{self, Correction};
-use fairlead_sched::cost::{CostModel, Direction};
+use fairlead_sched::cost::{CostModel, Direction, Line};
 use fairlead_sched::fair::{Device, Fair};
 use fairlead_sched::fifo::Fifo;
 use fairlead_sched::scheduler::{Full, Next, Request, Scheduler, Token};
@@ -51,9 +52,25 @@ pub(super) enum Offered {
 /// The place of a volume's device in the submitter's table: what is answered from memory is limited
 /// by the submitter itself, and buffered and direct requests of one device have queues of their own.
 pub(super) fn place_of(volume: &Volume) -> usize {
-    match volume.descriptor() {
-        None => 0,
-        Some(_) => 1 + 2 * volume.device as usize + usize::from(volume.may_block()),
+    if !volume.has_device() {
+        return 0;
+    }
+    1 + 2 * volume.device as usize + usize::from(volume.may_block())
+}
+
+/// What requests cost a simulated device, in time of one of its servers.
+fn simulated_costs(parameters: &Parameters) -> CostModel {
+    let line = |base_ns, page_ns| Line { base_ns, per_kib_ns: page_ns / 4 };
+    match parameters {
+        Parameters::Ssd(ssd) => CostModel {
+            read: line(ssd.read.base_ns, ssd.read.page_ns),
+            write: line(ssd.write.base_ns, ssd.write.page_ns),
+        },
+        Parameters::Disk(disk) => {
+            let random_ns = disk.average_ns + disk.turn_ns / 2 + disk.overhead_ns;
+            let page_ns = 4096 * 1_000_000_000 / disk.bytes_per_s.max(1);
+            CostModel { read: line(random_ns, page_ns), write: line(random_ns, page_ns) }
+        }
     }
 }
 
@@ -80,31 +97,31 @@ pub(super) struct DeviceQueue {
 
 impl DeviceQueue {
     /// For the device of this volume, which may have so many requests in flight. What they cost it
-    /// where somebody has measured that: what is answered from memory costs our own time.
+    /// is what somebody has measured; what is answered from memory costs our own time.
     pub(super) fn new(
         volume: &Volume,
         record: Arc<DeviceRecord>,
         requests_max: usize,
         discipline: Discipline,
     ) -> Self {
-        let is_direct = volume.spec.kind == volume::Kind::Direct;
-        let costs =
-            if is_direct { record.costs.unwrap_or(CostModel::FLASH) } else { CostModel::CPU };
+        let is_direct = volume.is_direct();
+        let known = record.costs.or_else(|| volume.spec.simulated.as_ref().map(simulated_costs));
+        let costs = if is_direct { known.unwrap_or(CostModel::FLASH) } else { CostModel::CPU };
         let correction = (is_direct && discipline == Discipline::Fair).then(Correction::default);
         let read = |bytes| costs.estimate(Direction::Read, bytes);
         let unit_ns = read(4096);
         let floor = if is_direct { DIRECT_FLOOR } else { BUFFERED_FLOOR };
         let cut_bytes = (is_direct && discipline == Discipline::Fair).then(|| {
             // The longest that costs no more, in whole pages.
-            let left_ns = (SMALL_IN_A_PIECE * unit_ns).saturating_sub(costs.read.base_ns);
-            let kib = left_ns / costs.read.per_kib_ns.max(1);
+            let room_ns = (SMALL_IN_A_PIECE * unit_ns).saturating_sub(costs.read.base_ns);
+            let kib = room_ns / costs.read.per_kib_ns.max(1);
             kib.saturating_mul(1024).min(PIECE_BYTES) & !4095
         });
         let longest_bytes = cut_bytes.unwrap_or(PIECE_BYTES);
         let write_ns = costs.estimate(Direction::Write, longest_bytes);
         let factor_max = if correction.is_some() { correction::FACTOR_MAX } else { 1 };
         let cost_max_ns = read(longest_bytes).max(write_ns.saturating_mul(factor_max));
-        let device = if volume.descriptor().is_some() {
+        let device = if volume.has_device() {
             // The window counts requests: each takes 1 of it, whatever it costs.
             Device {
                 window_ns: floor,
@@ -132,7 +149,7 @@ impl DeviceQueue {
             cut_bytes,
             is_shared: false,
             outstanding: Vec::new(),
-            answered: volume.descriptor().is_none().then(Vec::new),
+            answered: (!volume.has_device()).then(Vec::new),
             is_due: false,
         }
     }
@@ -311,7 +328,7 @@ impl DeviceQueue {
         }
         let wanted = self.scheduler.queued() + self.scheduler.in_flight();
         let size = self.window.size(wanted as u64, now);
-        self.is_shared = size.is_some();
-        self.scheduler.set_window(size.unwrap_or(u64::MAX / 2).min(u64::MAX / 2));
+        self.is_shared = size.is_shared;
+        self.scheduler.set_window(size.requests.min(u64::MAX / 2));
     }
 }

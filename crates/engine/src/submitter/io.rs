@@ -1,25 +1,18 @@
 //! Requests to volumes: queued at their device, submitted in their context, completed.
 
 use super::device::{DeviceQueue, Offered, place_of};
+use super::start::{file_request, may_hide_lost_data, remainder, start};
 use super::{Submitter, Token, parts, token};
-use crate::driver::{Driver, FileRequest};
 use crate::operation::{Kind, Operation, REFUSES_WRITES};
 use crate::program::Input;
-use crate::session::{Job, Place, Session};
+use crate::session::{Place, Session};
 use crate::shared::{Event, Message};
-use crate::volume::{Backing, Join, Owner, Volume, Waiter};
+use crate::volume::{Owner, Volume, Waiter};
 use fairlead_proto::iscsi::task::{Answer, Slot};
 use fairlead_proto::scsi::status;
-use fairlead_sched::arena::Entered;
 use fairlead_sched::settings::Settings;
 use fairlead_sched::{ContextId, Nanos};
 use std::sync::Arc;
-
-/// Submits a file request. Only who has entered a context can.
-fn submit_file(entered: &Entered<'_>, driver: &mut dyn Driver, token: Token, request: FileRequest) {
-    debug_assert_eq!(entered.shard().entered.get(), entered.shard().left.get() + 1);
-    driver.submit(token, request);
-}
 
 impl Submitter {
     /// The queue of a volume's device.
@@ -124,7 +117,7 @@ impl Submitter {
                 return;
             };
             let waiter = Waiter { submitter: self.index, token };
-            start(&entered, self.driver.as_mut(), &volume, job, waiter, operation)
+            start(&entered, self.driver.as_mut(), &volume, job, waiter, operation, now)
         };
         let queue_ns = now.saturating_sub(job.since);
         job.place = Place::Submitted;
@@ -132,6 +125,9 @@ impl Submitter {
         self.arena.submitted(context, queue_ns);
         if let Some(result) = outcome {
             self.done.push_back((token, result));
+        } else if volume.simulated().is_some() && !self.simulated.iter().any(|v| v.id == volume.id)
+        {
+            self.simulated.push(volume);
         }
     }
 
@@ -158,6 +154,7 @@ impl Submitter {
     /// The wire has had its turn, and time has passed: devices may have something to submit.
     pub(super) fn begin_turn(&mut self) {
         let now = self.now;
+        self.take_simulated();
         for place in 0..self.devices.len() {
             let queue = self.devices.get_mut(place).and_then(Option::as_mut);
             if queue.is_some_and(|queue| queue.begin_turn(now)) {
@@ -166,9 +163,29 @@ impl Submitter {
         }
     }
 
-    /// When a context that its limit holds may go on, or at once for what only waits for its turn.
+    /// What simulated devices have done by now. They are shared: it may be another submitter's.
+    fn take_simulated(&mut self) {
+        let Self { simulated, shared, done, index, now, .. } = self;
+        simulated.retain(|volume| {
+            let Some(device) = volume.simulated() else { return false };
+            device.take(*now, |waiter, result| {
+                if waiter.submitter == *index {
+                    done.push_back((waiter.token, result));
+                } else {
+                    shared
+                        .post(waiter.submitter, Message::Completed { token: waiter.token, result });
+                }
+            });
+            device.next_at().is_some()
+        });
+    }
+
+    /// When a context that its limit holds may go on, or at once for what only waits for its turn;
+    /// and when a simulated device will be done with something.
     pub(super) fn devices_wake_at(&self) -> Option<Nanos> {
-        self.devices.iter().flatten().filter_map(|queue| queue.wake_at()).min()
+        let queues = self.devices.iter().flatten().filter_map(|queue| queue.wake_at());
+        let simulated = self.simulated.iter().filter_map(|volume| volume.simulated()?.next_at());
+        queues.chain(simulated).min()
     }
 
     /// Takes a queued request back from its device.
@@ -323,95 +340,5 @@ impl Submitter {
             }
             this.feed(session, index, &[]);
         });
-    }
-}
-
-/// A synchronous write through the page cache also reports, once, that the write-back of other data
-/// failed; whoever asks next is told that all is well.
-fn may_hide_lost_data(volume: &Volume, result: i32) -> bool {
-    let harmless = [-libc::EINVAL, -libc::EBADF, -libc::EROFS, -REFUSES_WRITES];
-    result < 0 && volume.may_block() && !harmless.contains(&result)
-}
-
-/// What is left of a request after `result`.
-fn remainder(operation: &Operation, result: i32) -> Result<Option<Operation>, i32> {
-    if result < 0 {
-        return Err(-result);
-    }
-    let done = u64::from(result.unsigned_abs());
-    if !operation.kind.moves_bytes() || done >= operation.length_bytes {
-        return Ok(None);
-    }
-    if done == 0 {
-        // The end of the file: somebody has cut it behind our back.
-        return Err(libc::EIO);
-    }
-    Ok(Some(Operation {
-        kind: operation.kind,
-        offset_bytes: operation.offset_bytes + done,
-        length_bytes: operation.length_bytes - done,
-        buffer_offset: operation.buffer_offset + done as usize,
-    }))
-}
-
-fn file_request(volume: &Volume, job: &Job, operation: &Operation) -> Option<FileRequest> {
-    let address = match (&job.buffer, operation.kind.moves_bytes()) {
-        (Some(buffer), true) => buffer.address(operation.buffer_offset),
-        (None, true) => return None,
-        (_, false) => std::ptr::null_mut(),
-    };
-    Some(FileRequest {
-        kind: operation.kind,
-        fd: volume.descriptor()?,
-        offset_bytes: operation.offset_bytes,
-        length_bytes: operation.length_bytes,
-        address,
-        device: volume.device,
-        blocking: volume.blocking,
-    })
-}
-
-/// Starts a request; `Some` when it is over already.
-fn start(
-    entered: &Entered<'_>,
-    driver: &mut dyn Driver,
-    volume: &Volume,
-    job: &mut Job,
-    waiter: Waiter,
-    operation: Operation,
-) -> Option<i32> {
-    let changes = operation.kind.writes() || operation.kind == Kind::Flush;
-    if changes && volume.refuses_writes() {
-        return Some(-REFUSES_WRITES);
-    }
-    match &volume.backing {
-        Backing::Null => {
-            if let (Kind::Read, Some(buffer)) = (operation.kind, &mut job.buffer) {
-                let (from, length) = (operation.buffer_offset, operation.length_bytes as usize);
-                if let Some(bytes) = buffer.bytes_mut().get_mut(from..from + length) {
-                    bytes.fill(0);
-                }
-            }
-            Some(i32::try_from(operation.length_bytes).unwrap_or(i32::MAX))
-        }
-        Backing::Memory(memory) => {
-            let buffer = job.buffer.as_mut().map(|buffer| buffer.bytes_mut()).unwrap_or_default();
-            Some(match memory.execute(&operation, buffer) {
-                Ok(()) => i32::try_from(operation.length_bytes).unwrap_or(i32::MAX),
-                Err(errno) => -errno,
-            })
-        }
-        Backing::Descriptor(_) => {
-            if operation.kind == Kind::Flush && volume.flushes.join(waiter) == Join::Wait {
-                return None;
-            }
-            match file_request(volume, job, &operation) {
-                None => Some(-libc::EINVAL),
-                Some(request) => {
-                    submit_file(entered, driver, waiter.token, request);
-                    None
-                }
-            }
-        }
     }
 }

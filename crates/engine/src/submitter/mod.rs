@@ -10,6 +10,7 @@ mod io;
 mod management;
 mod network;
 mod range;
+mod start;
 mod timers;
 
 use crate::buffer::Pool;
@@ -17,6 +18,7 @@ use crate::clock;
 use crate::driver::{Completion, Driver};
 use crate::session::{Batch, Session};
 use crate::shared::{Message, Shared, Tables, lock};
+use crate::volume::Volume;
 use device::DeviceQueue;
 pub use device::Discipline;
 use fairlead_proto::iscsi::task::Slot;
@@ -63,6 +65,8 @@ pub struct Submitter {
     by_id: HashMap<u64, u32>,
     devices: Vec<Option<DeviceQueue>>,
     due_devices: Vec<usize>,
+    /// Volumes whose simulated device is at work.
+    simulated: Vec<Arc<Volume>>,
     /// Reported as not answering.
     stalled: HashSet<u32>,
     dirty: Vec<u32>,
@@ -107,6 +111,7 @@ impl Submitter {
             by_id: HashMap::new(),
             devices: Vec::new(),
             due_devices: Vec::new(),
+            simulated: Vec::new(),
             stalled: HashSet::new(),
             dirty: Vec::new(),
             wants_buffer: VecDeque::new(),

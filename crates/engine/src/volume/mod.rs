@@ -4,13 +4,16 @@ mod flush;
 mod memory;
 mod open;
 mod range_lock;
+mod simulated;
 
 pub use flush::{FlushGate, Flushed, Join, Waiter};
 pub use memory::Memory;
 pub use open::{OpenError, open};
 pub use range_lock::{Acquired, Owner, RangeLocks};
+pub use simulated::Simulated;
 
 use crate::driver::MayBlock;
+use fairlead_devices::Parameters;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +39,8 @@ pub struct Spec {
     pub write_through: bool,
     /// Backing device: half of every context's key.
     pub device: String,
+    /// What a simulated device takes for everything.
+    pub simulated: Option<Parameters>,
 }
 
 /// What is behind a volume.
@@ -49,6 +54,8 @@ pub enum Kind {
     Null,
     /// Memory of this process.
     Memory,
+    /// Memory that is as slow as a simulated device.
+    Sim,
 }
 
 impl Kind {
@@ -59,6 +66,7 @@ impl Kind {
             "direct" => Self::Direct,
             "null" => Self::Null,
             "memory" => Self::Memory,
+            "sim" => Self::Sim,
             _ => return None,
         })
     }
@@ -70,6 +78,7 @@ impl Kind {
             Self::Direct => "direct",
             Self::Null => "null",
             Self::Memory => "memory",
+            Self::Sim => "sim",
         }
     }
 }
@@ -81,6 +90,8 @@ pub enum Backing {
     Descriptor(OwnedFd),
     /// In memory.
     Memory(Box<Memory>),
+    /// In memory, behind a simulated device.
+    Simulated(Box<Simulated>),
     /// Nowhere.
     Null,
 }
@@ -136,7 +147,7 @@ impl Volume {
     pub fn descriptor(&self) -> Option<RawFd> {
         match &self.backing {
             Backing::Descriptor(fd) => Some(fd.as_raw_fd()),
-            Backing::Memory(_) | Backing::Null => None,
+            Backing::Memory(_) | Backing::Simulated(_) | Backing::Null => None,
         }
     }
 
@@ -145,9 +156,27 @@ impl Volume {
         self.spec.kind == Kind::File
     }
 
+    /// Requests go to a device, which may have several at a time. Memory answers at once.
+    pub fn has_device(&self) -> bool {
+        matches!(self.backing, Backing::Descriptor(_) | Backing::Simulated(_))
+    }
+
+    /// Nothing but our order stands between a request and the device.
+    pub fn is_direct(&self) -> bool {
+        matches!(self.spec.kind, Kind::Direct | Kind::Sim)
+    }
+
+    /// The simulated device, if it is one.
+    pub fn simulated(&self) -> Option<&Simulated> {
+        match &self.backing {
+            Backing::Simulated(simulated) => Some(simulated),
+            _ => None,
+        }
+    }
+
     /// There is a volatile cache between an answered write and the medium.
     pub fn has_cache(&self) -> bool {
-        !self.spec.write_through && self.descriptor().is_some()
+        !self.spec.write_through && self.has_device()
     }
 
     /// A flush failed: the kernel reports lost data once, so nothing may be taken for stable until

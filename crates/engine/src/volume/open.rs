@@ -1,6 +1,6 @@
 //! Opens a volume and keeps others away from it.
 
-use super::{Backing, Kind, Memory, Spec, Volume};
+use super::{Backing, Kind, Memory, Simulated, Spec, Volume};
 use crate::driver::MayBlock;
 use std::ffi::CString;
 use std::fs::File;
@@ -19,6 +19,9 @@ pub enum OpenError {
     /// The path is missing, or has a zero byte.
     #[error("volume {0:?} needs a path")]
     NoPath(String),
+    /// Nothing says what is simulated.
+    #[error("volume {0:?} needs a device to simulate")]
+    NoModel(String),
     /// The kernel refuses.
     #[error("cannot open {path}: {source}")]
     Open {
@@ -56,6 +59,13 @@ pub fn open(id: u32, device: u32, mut spec: Spec) -> Result<Volume, OpenError> {
             let memory = Memory::new(spec.size_bytes)
                 .map_err(|source| OpenError::Open { path: spec.name.clone(), source })?;
             (Backing::Memory(Box::new(memory)), true, MayBlock::Nothing)
+        }
+        Kind::Sim => {
+            let name = || spec.name.clone();
+            let parameters = spec.simulated.clone().ok_or_else(|| OpenError::NoModel(name()))?;
+            let simulated = Simulated::new(spec.size_bytes, parameters)
+                .map_err(|source| OpenError::Open { path: name(), source })?;
+            (Backing::Simulated(Box::new(simulated)), true, MayBlock::Nothing)
         }
         Kind::File | Kind::Direct => {
             let path = spec.path.clone().ok_or_else(|| OpenError::NoPath(spec.name.clone()))?;

@@ -37,7 +37,7 @@ fn used(accounts: &Accounts) -> Used {
 
 /// Two sessions, two contexts, one submitter: both send everything before either listens.
 fn each_client_is_charged_for_its_own(driver: DriverChoice) {
-    for kind in [Kind::Memory, Kind::File, Kind::Null] {
+    for kind in [Kind::Memory, Kind::File, Kind::Null, Kind::Sim] {
         let mut rig = Rig::new(driver, 1);
         let unit = rig.unit(kind, 1 << 20);
         let (_, mut first) = rig.session(&[Rig::mapping(0, unit, "first")]);

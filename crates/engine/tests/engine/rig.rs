@@ -1,6 +1,7 @@
 //! An engine with volumes, and sessions of it.
 
 use crate::initiator::{Initiator, Outcome, PATIENCE, parameters};
+use fairlead_devices::ssd::{Line, SsdParameters};
 use fairlead_engine::engine::{DriverChoice, Engine, Login, LunMapping, Placement};
 use fairlead_engine::shared::{Event, Options, Page, Tables};
 use fairlead_engine::submitter::Discipline;
@@ -37,6 +38,21 @@ macro_rules! on_both_drivers {
     };
 }
 pub(crate) use on_both_drivers;
+
+/// A simulated device that is done with anything small in 100 us.
+pub(crate) fn ssd() -> fairlead_devices::Parameters {
+    let line = Line { base_ns: 50_000, page_ns: 50_000 };
+    let (channels, flush_ns) = (2, 50_000);
+    let (read, write) = (line, line);
+    fairlead_devices::Parameters::Ssd(SsdParameters {
+        channels,
+        read,
+        write,
+        flush_ns,
+        spread_percent: 0,
+        buffer: None,
+    })
+}
 
 pub(crate) fn has_uring() -> bool {
     let refused = io_uring::IoUring::new(1).err();
@@ -203,6 +219,7 @@ impl Rig {
             thin: true,
             write_through: false,
             device: kind.name().into(),
+            simulated: (kind == Kind::Sim).then(ssd),
         };
         let volume = self.engine.add_volume(spec).expect("a volume");
         self.engine.add_logical_unit(volume.id, pages()).expect("a unit")

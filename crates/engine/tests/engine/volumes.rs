@@ -52,7 +52,7 @@ fn session(rig: &mut Rig, unit: u32, parameters: Parameters) -> Initiator {
 }
 
 fn what_is_written_is_read_whatever_was_negotiated(driver: DriverChoice) {
-    for kind in [Kind::Memory, Kind::File] {
+    for kind in [Kind::Memory, Kind::File, Kind::Sim] {
         let mut rig = Rig::new(driver, 1);
         let unit = rig.unit(kind, 8 << 20);
         for (seed, parameters) in (1..).zip(negotiated()) {
@@ -106,7 +106,7 @@ fn nothing_is_behind_a_null_volume(driver: DriverChoice) {
 }
 
 fn ranges_are_covered_deallocated_and_compared(driver: DriverChoice) {
-    for kind in [Kind::Memory, Kind::File] {
+    for kind in [Kind::Memory, Kind::File, Kind::Sim] {
         let mut rig = Rig::new(driver, 2);
         let unit = rig.unit(kind, 8 << 20);
         let (_, mut initiator) = rig.session(&[Rig::mapping(0, unit, CONTEXT)]);
@@ -147,7 +147,7 @@ fn ranges_are_covered_deallocated_and_compared(driver: DriverChoice) {
 /// Two initiators on two submitters count in one block, each step only if nobody was faster.
 fn compare_and_write_is_one_step_for_everybody(driver: DriverChoice) {
     const STEPS: u64 = 100;
-    for kind in [Kind::Memory, Kind::File] {
+    for kind in [Kind::Memory, Kind::File, Kind::Sim] {
         let mut rig = Rig::new(driver, 2);
         let unit = rig.unit(kind, 1 << 20);
         let initiators: Vec<_> = ["first", "second"]

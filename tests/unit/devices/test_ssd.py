@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from fairlead.devices.presets import parse_device
 from fairlead.sched.cost import Operation
-from fairlead.sim.device.presets import parse_device
 from tests.support.sim_device import run_device
 
 READ, WRITE, FLUSH = Operation

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from typing import Annotated, Final, Self
+from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 from typing_extensions import override
 
+from fairlead.devices.interface import US, DeviceParameters, Microseconds, SimulatedDevice
 from fairlead.sched.cost import PAGE_BYTES, CostModel, Operation, OperationCost
-from fairlead.sim.device.interface import US, DeviceParameters, Microseconds, SimulatedDevice
 
 # A linear congruential generator (Knuth's MMIX): the same numbers in every language.
 _FACTOR: Final = 6364136223846793005
@@ -37,6 +37,8 @@ class SsdParameters(DeviceParameters):
         flush_us: a flush.
         spread_percent: service times differ by up to this from request to request, 0..90.
     """
+
+    family: ClassVar[str] = "ssd"
 
     channels: Annotated[int, Field(ge=1, le=1024)]
     base_us: Microseconds

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fairlead.sim.device.presets import PRESETS, parse_device
+from fairlead.devices.presets import PRESETS, parse_device
 
 
 @pytest.mark.parametrize("name", PRESETS)

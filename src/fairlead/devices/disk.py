@@ -17,13 +17,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from math import isqrt
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from fairlead.sched.cost import PAGE_BYTES, CostModel, Operation, OperationCost
-from fairlead.sim.device.interface import (
+from fairlead.devices.interface import (
     MB,
     MS,
     SECOND,
@@ -33,6 +32,7 @@ from fairlead.sim.device.interface import (
     Microseconds,
     SimulatedDevice,
 )
+from fairlead.sched.cost import PAGE_BYTES, CostModel, Operation, OperationCost
 
 _ROOT_SHIFT: Final = 20
 """Square roots are taken with this many binary digits behind the point."""
@@ -53,6 +53,8 @@ class DiskParameters(DeviceParameters):
         queue: requests among which the disk takes the nearest first, 1..256; 1: as they come.
         age_ms: who has waited so long goes first all the same, 1..60000.
     """
+
+    family: ClassVar[str] = "disk"
 
     mb_per_s: MegabytesPerS
     inner_percent: Annotated[int, Field(ge=10, le=100)] = 100

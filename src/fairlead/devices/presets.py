@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
+from fairlead.devices.buffered_ssd import BufferedSsdParameters
+from fairlead.devices.disk import DiskParameters
+from fairlead.devices.ssd import SsdParameters
 from fairlead.model.document import explain_validation
-from fairlead.sim.device.buffered_ssd import BufferedSsdParameters
-from fairlead.sim.device.disk import DiskParameters
-from fairlead.sim.device.ssd import SsdParameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fairlead.sim.device.interface import DeviceParameters
+    from fairlead.devices.interface import DeviceParameters
 
 _G: Final = 1 << 30
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Annotated, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Protocol
 
 from pydantic import Field
 
@@ -60,7 +60,14 @@ class DeviceParameters(Model, ABC):
         size: its capacity.
     """
 
+    family: ClassVar[str]
+    """The data plane's name for the model: ``ssd`` or ``disk``."""
+
     size: SizeBytes
+
+    def plain(self) -> dict[str, Any]:
+        """Return the table as the data plane takes it."""
+        return {"family": self.family, **self.model_dump()}
 
     @property
     @abstractmethod

@@ -12,10 +12,10 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 from typing_extensions import override
 
+from fairlead.devices.interface import MB, MS, SECOND, US, MegabytesPerS, SimulatedDevice
+from fairlead.devices.ssd import Ssd, SsdParameters
 from fairlead.model.size import SizeBytes
 from fairlead.sched.cost import PAGE_BYTES, CostModel, Operation, OperationCost
-from fairlead.sim.device.interface import MB, MS, SECOND, US, MegabytesPerS, SimulatedDevice
-from fairlead.sim.device.ssd import Ssd, SsdParameters
 
 # The longest request of a client: it fits into the buffer, and causes at most one collection.
 _LEAST_BYTES: Final = 16 << 20

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fairlead.devices.disk import DiskParameters, seek_ns, transfer_ns
+from fairlead.devices.presets import parse_device
 from fairlead.sched.cost import Operation
-from fairlead.sim.device.disk import DiskParameters, seek_ns, transfer_ns
-from fairlead.sim.device.presets import parse_device
 from tests.support.sim_device import run_device
 
 if TYPE_CHECKING:
