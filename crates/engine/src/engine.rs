@@ -7,7 +7,7 @@ pub use crate::crew::{DriverChoice, Placement, Report};
 use crate::program::Unit;
 use crate::session::{Adopt, Attentions, Lun};
 use crate::shared::{
-    Event, LogicalUnit, Message, Options, Page, SessionRecord, Shared, Tables, lock,
+    DeviceRecord, Event, LogicalUnit, Message, Options, Page, SessionRecord, Shared, Tables, lock,
 };
 use crate::volume::{self, OpenError, Spec, Volume};
 use fairlead_proto::iscsi::parameters::Parameters;
@@ -180,6 +180,11 @@ impl Engine {
         let mut volumes: Vec<_> = lock(&self.volumes).values().map(Arc::clone).collect();
         volumes.sort_by_key(|volume| volume.id);
         volumes
+    }
+
+    /// Backing devices of all volumes that ever were, in the order of their coming.
+    pub fn devices(&self) -> Vec<Arc<DeviceRecord>> {
+        lock(&self.shared.devices).iter().map(Arc::clone).collect()
     }
 
     /// Makes a unit of a volume.

@@ -3,7 +3,7 @@
 use crate::devices::to_parameters;
 use crate::scheduler::PySettings;
 use fairlead_engine::engine::{DriverChoice, LunMapping};
-use fairlead_engine::shared::{Event, Options, Page, SessionRecord};
+use fairlead_engine::shared::{DeviceRecord, Event, Options, Page, SessionRecord};
 use fairlead_engine::submitter::Discipline;
 use fairlead_engine::volume::{Kind, Spec, Volume};
 use fairlead_proto::scsi::sense::Sense;
@@ -283,6 +283,21 @@ pub(crate) fn volumes<'py>(
         dict.set_item("thin", volume.spec.thin)?;
         dict.set_item("may_block", volume.blocking.name())?;
         dict.set_item("fault", volume.fault())?;
+        list.append(dict)?;
+    }
+    Ok(list)
+}
+
+pub(crate) fn devices<'py>(
+    py: Python<'py>,
+    records: &[Arc<DeviceRecord>],
+) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for record in records {
+        let dict = PyDict::new(py);
+        dict.set_item("name", &record.name)?;
+        dict.set_item("is_measured", record.costs.is_some())?;
+        dict.set_item("write_factor", record.write_factor())?;
         list.append(dict)?;
     }
     Ok(list)

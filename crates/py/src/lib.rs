@@ -148,6 +148,10 @@ impl DataPlane {
         convert::volumes(py, &self.0.volumes())
     }
 
+    fn devices<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        convert::devices(py, &self.0.devices())
+    }
+
     fn stop(&self, py: Python<'_>, drain_s: f64) -> bool {
         let patience = Duration::try_from_secs_f64(drain_s).unwrap_or(Duration::MAX);
         py.detach(|| self.0.stop(patience))

@@ -194,6 +194,19 @@ class VolumeInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceInfo:
+    """A backing device of one or more volumes, and what is known of its costs.
+
+    ``is_measured``: `EngineOptions.costs` has it. ``write_factor``: how many times what was said
+    writes really cost it beside reads, as seen while clients competed for it, 1/8..8; 1 until then.
+    """
+
+    name: str
+    is_measured: bool
+    write_factor: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionEnded:
     """A session is over: its connection is closed and its last I/O has completed."""
 
@@ -421,6 +434,10 @@ class DataPlane(Protocol):
 
     def volumes(self) -> list[VolumeInfo]:
         """Return the open volumes."""
+        ...
+
+    def devices(self) -> list[DeviceInfo]:
+        """Return the backing devices of the volumes."""
         ...
 
     def stop(self, *, drain_s: float) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fairlead.dataplane.api import (
     ContextInfo,
     ContextReleased,
+    DeviceInfo,
     LatencyUs,
     LunMapping,
     SessionEnded,
@@ -268,6 +269,14 @@ class FakeDataPlane:
                 fault=volume.fault,
             )
             for number, volume in self._volumes.items()
+        ]
+
+    def devices(self) -> list[DeviceInfo]:
+        """See `DataPlane.devices`."""
+        names = dict.fromkeys(volume.spec.device for volume in self._volumes.values())
+        return [
+            DeviceInfo(name=name, is_measured=name in self.options.costs, write_factor=1.0)
+            for name in names
         ]
 
     def stop(self, *, drain_s: float) -> None:

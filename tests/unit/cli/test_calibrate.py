@@ -124,10 +124,19 @@ def test_a_mistake_is_one_line_with_the_way_out(word: str, code: int, message: s
 
 def test_an_interrupt_ends_it_at_once(image: Path) -> None:
     words = [sys.executable, "-m", "fairlead", "calibrate", str(image), "--seconds", "60"]
-    with subprocess.Popen(words, stdout=-1, stderr=-1, text=True) as process:
-        assert process.stderr is not None
-        assert "random reads" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=20)
+    # Who is started in the background has interrupts ignored, and so would the command.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(words, stdout=-1, stderr=-1, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        try:
+            assert process.stderr is not None
+            assert "random reads" in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert (process.returncode, output) == (1, "")
     assert errors == "fairlead: interrupted; nothing was found out\n"
