@@ -17,6 +17,8 @@ RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml -o -name bu
 ARGS ?= disk.img:1G
 # What `make bench` measures: arguments of bench/run.py.
 BENCH ?=
+# What `make bench-fairness` measures: arguments of bench/fairness/run.py.
+FAIRNESS ?=
 # How long `make fuzz` goes on: seconds for each target, rounds of each random test.
 FUZZ_SECONDS ?= 300
 FUZZ_ROUNDS ?= 200000
@@ -26,7 +28,7 @@ SOAK_ROUNDS ?= 1000
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
-	    while IFS='|' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+	    while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
 
 .PHONY: setup
 setup: $(STAMPS)/extension $(STAMPS)/dev ## everything for development, into .venv (quick when repeated)
@@ -104,6 +106,12 @@ bench: setup ## measure against tgt and a bare loop (bench/README.md): make benc
 	@sh -c '. ./scripts/prepare.sh; prepare bench'
 	$(MAKE) -C bench
 	$(BIN)/python bench/run.py $(BENCH)
+
+.PHONY: bench-fairness
+bench-fairness: setup ## measure who gets what beside whom (bench/fairness/README.md)
+	@sh -c '. ./scripts/prepare.sh; prepare bench'
+	$(MAKE) -C bench
+	$(BIN)/python bench/fairness/run.py $(FAIRNESS)
 
 .PHONY: wheel
 wheel: $(STAMPS)/runtime ## dist/*.whl, which installs and serves without cargo

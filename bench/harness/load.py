@@ -83,9 +83,10 @@ class LoadGroup:
     """
 
     def __init__(self, commands: Sequence[Sequence[str]], *, seconds: float, seed: int) -> None:
+        # What a command says itself comes later and wins.
         self._commands = [
-            [*command, f"--seconds={seconds}", f"--seed={seed + index}", "--json", "--hold"]
-            for index, command in enumerate(commands)
+            [program, f"--seconds={seconds}", f"--seed={seed + index}", "--json", "--hold", *rest]
+            for index, (program, *rest) in enumerate(commands)
         ]
         self._processes: list[subprocess.Popen[bytes]] = []
         self._watchdog = threading.Timer(seconds + _GRACE_S, self._kill)
@@ -119,17 +120,27 @@ class LoadGroup:
         Raises:
             LoadError: a command failed, or a program ended early.
         """
+        return LoadResult.merge(self.run_each(started))
+
+    def run_each(self, started: Callable[[], None] | None = None) -> list[dict[str, Any]]:
+        """Let all of them work, and return what each printed, in the order of the commands.
+
+        Raises:
+            LoadError: a command failed, or a program ended early.
+        """
         for program in self._processes:
             self._say_go(program)
         if started is not None:
             started()
-        results = [json.loads(self._line(program)) for program in self._processes]
+        results: list[dict[str, Any]] = [
+            json.loads(self._line(program)) for program in self._processes
+        ]
         for result in results:
             if result["exit_code"] != 0 or result["errors"]:
                 raise LoadError(f"{result['initiator']}: {result['first_error']}")
         for program in self._processes:
             self._expect(program, "finished")
-        return LoadResult.merge(results)
+        return results
 
     def leave(self) -> None:
         """Let all of them log out and end."""

@@ -68,11 +68,11 @@ def measure(
         with _group(server, scenario, seconds=seconds, seed=1 + 100 * round_number) as group:
             group.connect()
             machine_before = process.MachineCpu.read()
-            server_before_s = process.cpu_s(server.pid)
+            server_before_s = server.cpu_s()
             time_before = time.monotonic()
             load = group.run()
             elapsed_s = time.monotonic() - time_before
-            server_cpu_s = process.cpu_s(server.pid) - server_before_s
+            server_cpu_s = server.cpu_s() - server_before_s
             machine_after = process.MachineCpu.read()
             group.leave()
     except (LoadError, ServerAbsentError, OSError) as error:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bench.harness.measure import Measurement
 
-BEGIN = "<!-- figures: written by bench/run.py --report; do not edit -->"
+BEGIN = "<!-- figures: written by run.py --report; do not edit -->"
 END = "<!-- end of figures -->"
 
 _PROFILE_ROWS = 15

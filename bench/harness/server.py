@@ -85,6 +85,10 @@ class Server(ABC):
         """What the server wrote to standard error."""
         return self.scratch / f"{self.label}.log"
 
+    def cpu_s(self) -> float:
+        """CPU seconds of the server's whole process tree since its start."""
+        return process.cpu_s(self.pid)
+
     def stop(self) -> None:
         """End the server; nothing where it does not run."""
         if self._process is not None:
@@ -146,6 +150,10 @@ class IscsiServer(Server):
 
     target: Target
 
+    def url_for(self, client: str) -> str:  # noqa: ARG002  a server of several processes asks
+        """Return where a client logs in; a server may have a process for each."""
+        return self.target.url
+
     @override
     def load_command(self, scenario: Scenario, *, initiator: str) -> list[str]:
         """See Server."""
@@ -158,9 +166,11 @@ class IscsiServer(Server):
 
 
 class FairleadServer(IscsiServer):
-    """``fairlead serve`` of the Python that runs this, with further options of its own."""
+    """``fairlead serve`` of the Python that runs this, with further options of its own.
 
-    is_exclusive = True
+    ``volume`` is served in place of the image. With ``config``, a document, all volumes are the
+    document's.
+    """
 
     def __init__(
         self,
@@ -170,16 +180,25 @@ class FairleadServer(IscsiServer):
         scratch: Path,
         options: Sequence[str] = (),
         volume: str | None = None,
+        config: str | None = None,
+        locks_image: bool = True,
     ) -> None:
         super().__init__(label, image=image, scratch=scratch)
         self.options = tuple(options)
         self.volume = volume or str(image)
+        self.config = config
+        self.is_exclusive = locks_image
         # What the running server says of its engine: driver, submitters, what was probed.
         self.engine: dict[str, Any] = {}
 
     @override
     def start(self) -> None:
         """See Server. Reads the JSON line that tells the URL and that it is ready."""
+        served = [self.volume]
+        if self.config is not None:
+            config_path = self.scratch / f"{self.label}.toml"
+            config_path.write_text(self.config)
+            served = ["--config", str(config_path)]
         self._spawn(
             [
                 sys.executable,
@@ -190,7 +209,7 @@ class FairleadServer(IscsiServer):
                 "--portal",
                 "127.0.0.1:0",
                 *self.options,
-                self.volume,
+                *served,
             ],
             environment={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
@@ -206,11 +225,19 @@ class TgtServer(IscsiServer):
     """Debian's tgt, with a control number and socket of its own."""
 
     def __init__(
-        self, label: str, *, image: Path, scratch: Path, control_number: int, backing: str = "rdwr"
+        self,
+        label: str,
+        *,
+        image: Path,
+        scratch: Path,
+        control_number: int,
+        backing: str = "rdwr",
+        store_flags: str | None = None,
     ) -> None:
         super().__init__(label, image=image, scratch=scratch)
         self.control_number = control_number
         self.backing = backing
+        self.store_flags = store_flags
 
     @override
     def start(self) -> None:
@@ -234,9 +261,10 @@ class TgtServer(IscsiServer):
         )
         self._wait_for_control_socket()
         self._administer("target", "new", "-T", TGT_TARGET_NAME)
-        self._administer(
-            "logicalunit", "new", "--lun", "1", "-b", str(self.image), "--bstype", self.backing
-        )
+        unit = ["--lun", "1", "-b", str(self.image), "--bstype", self.backing]
+        if self.store_flags is not None:
+            unit += ["--bsoflags", self.store_flags]
+        self._administer("logicalunit", "new", *unit)
         self._administer("target", "bind", "-I", "ALL")
 
     @override
@@ -248,7 +276,9 @@ class TgtServer(IscsiServer):
         super().stop()
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "TGT_IPC_SOCKET": str(self.scratch / "tgt.socket")}
+        # Several tgtds may run beside one another.
+        socket_path = self.scratch / f"tgt-{self.control_number}.socket"
+        return {**os.environ, "TGT_IPC_SOCKET": str(socket_path)}
 
     def _wait_for_control_socket(self) -> None:
         deadline = time.monotonic() + START_S

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "number.h"
+#include "timeline.h"
 
 static const char USAGE[] =
 	"usage: fairlead-load --url iscsi://[USER%PASSWORD@]HOST[:PORT]/TARGET/LUN [option ...]\n"
@@ -17,12 +18,15 @@ static const char USAGE[] =
 	"  --read-share PERCENT  share of reads, the rest are writes (100)\n"
 	"  --random              every request at a random place (default)\n"
 	"  --sequential          requests one after another, from the range's start again at its end\n"
-	"  --size BYTES          data of one command, K and M may follow (4K)\n"
+	"  --size BYTES          data of one command, K and M may follow (4K); several sizes, and how\n"
+	"                        often each comes: 4K=4,64K=2,1M=1\n"
 	"  --depth N             commands in flight for each session (1)\n"
 	"  --pace IOPS           at most so many commands per second, all sessions together\n"
 	"  --sessions N          sessions of this one initiator, each with an ISID, a thread and an\n"
 	"                        equal part of the range of its own (1)\n"
+	"  --delay S             begin so long after the others; nothing is answered meanwhile (0)\n"
 	"  --seconds S           how long to send (10); what is in flight then is waited for\n"
+	"  --interval S          with --json: count for each interval of this length, too\n"
 	"  --timeout S           give up when nothing is answered for so long (30)\n"
 	"  --seed N              start of the random sequence (1)\n"
 	"  --verify              stamp the blocks written, check each when read, and read all\n"
@@ -45,7 +49,9 @@ enum option_key {
 	KEY_DEPTH,
 	KEY_PACE,
 	KEY_SESSIONS,
+	KEY_DELAY,
 	KEY_SECONDS,
+	KEY_INTERVAL,
 	KEY_TIMEOUT,
 	KEY_SEED,
 	KEY_VERIFY,
@@ -65,7 +71,9 @@ static const struct option LONG_OPTIONS[] = {
 	{"depth", required_argument, NULL, KEY_DEPTH},
 	{"pace", required_argument, NULL, KEY_PACE},
 	{"sessions", required_argument, NULL, KEY_SESSIONS},
+	{"delay", required_argument, NULL, KEY_DELAY},
 	{"seconds", required_argument, NULL, KEY_SECONDS},
+	{"interval", required_argument, NULL, KEY_INTERVAL},
 	{"timeout", required_argument, NULL, KEY_TIMEOUT},
 	{"seed", required_argument, NULL, KEY_SEED},
 	{"verify", no_argument, NULL, KEY_VERIFY},
@@ -103,8 +111,6 @@ static bool take_number(const char *name, const char *text, bool units, uint64_t
 
 static bool take(int key, const char *text, struct options *options)
 {
-	uint64_t number = 0;
-
 	switch (key) {
 	case KEY_URL:
 		options->url = text;
@@ -121,18 +127,19 @@ static bool take(int key, const char *text, struct options *options)
 		options->sequential = key == KEY_SEQUENTIAL;
 		return true;
 	case KEY_SIZE:
-		if (!parse_count("--size", text, true, 512, REQUEST_BYTES_MAX, &number))
-			return false;
-		options->request_bytes = (size_t)number;
-		return true;
+		return mix_parse("--size", text, &options->sizes);
 	case KEY_DEPTH:
 		return take_number("--depth", text, false, 1, DEPTH_MAX, &options->depth);
 	case KEY_PACE:
 		return parse_real("--pace", text, 0.1, 1e7, &options->pace_iops);
 	case KEY_SESSIONS:
 		return take_number("--sessions", text, false, 1, SESSIONS_MAX, &options->sessions);
+	case KEY_DELAY:
+		return parse_real("--delay", text, 0, 10, &options->delay_s);
 	case KEY_SECONDS:
 		return parse_real("--seconds", text, 0.01, 86400, &options->run_s);
+	case KEY_INTERVAL:
+		return parse_real("--interval", text, 0.001, 3600, &options->interval_s);
 	case KEY_TIMEOUT:
 		return parse_real("--timeout", text, 1, 3600, &options->timeout_s);
 	case KEY_SEED:
@@ -155,7 +162,7 @@ static bool take(int key, const char *text, struct options *options)
 static bool check(const struct options *options)
 {
 	uint64_t buffers_bytes =
-		(uint64_t)options->request_bytes * options->depth * options->sessions;
+		mix_largest_bytes(&options->sizes) * options->depth * options->sessions;
 
 	if (options->url == NULL) {
 		fprintf(stderr, "error: --url is missing. Try --help.\n");
@@ -169,6 +176,16 @@ static bool check(const struct options *options)
 			(double)BUFFERS_BYTES_MAX / (double)(UINT64_C(1) << 30));
 		return false;
 	}
+	if (options->verify && options->sizes.count > 1) {
+		fprintf(stderr, "error: --verify: takes one --size\n");
+		return false;
+	}
+	if (options->interval_s > 0 && timeline_intervals(options->run_s, options->interval_s) >
+					       TIMELINE_INTERVALS_MAX) {
+		fprintf(stderr, "error: --interval: more than %d in --seconds\n",
+			TIMELINE_INTERVALS_MAX);
+		return false;
+	}
 	return true;
 }
 
@@ -179,7 +196,7 @@ enum options_result options_parse(int argc, char **argv, struct options *options
 	*options = (struct options){
 		.initiator_name = "iqn.2000-01.invalid.fairlead:load",
 		.read_percent = 100,
-		.request_bytes = 4096,
+		.sizes = {.count = 1, .bytes = {4096}, .weight_ends = {1}},
 		.depth = 1,
 		.sessions = 1,
 		.run_s = 10,

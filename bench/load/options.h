@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mix.h"
+
 #define SESSIONS_MAX 64
 #define DEPTH_MAX 1024
-/* One command's data. Larger transfers are beyond what targets announce as their maximum. */
-#define REQUEST_BYTES_MAX (UINT64_C(16) << 20)
 /* All requests of all sessions together: a mistyped depth must not take the machine's memory. */
 #define BUFFERS_BYTES_MAX (UINT64_C(2) << 30)
 
@@ -21,12 +21,16 @@ struct options {
 	uint64_t range_blocks;
 	unsigned int read_percent;
 	bool sequential;
-	size_t request_bytes;
+	struct mix sizes;
 	unsigned int depth;
 	/* Commands per second of all sessions together; 0: as fast as answers come. */
 	double pace_iops;
 	unsigned int sessions;
+	/* From the start of the program's load to this one's first command. */
+	double delay_s;
 	double run_s;
+	/* 0: nothing is counted by interval. */
+	double interval_s;
 	double timeout_s;
 	uint64_t seed;
 	bool verify;

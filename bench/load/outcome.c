@@ -39,6 +39,8 @@ void outcome_fail(struct outcome *outcome, enum exit_code code, const char *form
 void outcome_merge(struct outcome *into, const struct outcome *from)
 {
 	histogram_merge(&into->latency, &from->latency);
+	if (!timeline_merge(&into->timeline, &from->timeline))
+		outcome_fail(into, EXIT_CONNECT, "out of memory for the intervals");
 	into->reads += from->reads;
 	into->writes += from->writes;
 	into->bytes += from->bytes;
@@ -117,7 +119,9 @@ static void print_json(const struct outcome *outcome, const struct rates *rates,
 	print_json_string(outcome->first_error);
 	printf(",\"latency_bins_ns\":[");
 	print_bins(latency);
-	printf("]}\n");
+	printf("]");
+	timeline_print_json(&outcome->timeline);
+	printf("}\n");
 }
 
 static void print_text(const struct outcome *outcome, const struct rates *rates, const char *name,

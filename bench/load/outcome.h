@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "histogram.h"
+#include "timeline.h"
 
 #define OUTCOME_TEXT_BYTES 512
 
@@ -21,6 +22,7 @@ enum exit_code {
 
 struct outcome {
 	struct histogram latency;
+	struct timeline timeline;
 	uint64_t reads;
 	uint64_t writes;
 	uint64_t bytes;

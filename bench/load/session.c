@@ -10,8 +10,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <poll.h>
 #include <string.h>
+#include <time.h>
 
 #include "number.h"
 #include "stamp.h"
@@ -74,7 +76,9 @@ static void note_answer(struct session *session, struct command *command, int st
 		histogram_record(&outcome->latency, session->last_answer_ns - command->sent_ns);
 		outcome->reads += command->is_read;
 		outcome->writes += !command->is_read;
-		outcome->bytes += session->options->request_bytes;
+		outcome->bytes += command->data_bytes;
+		timeline_record(&outcome->timeline, session->last_answer_ns, command->is_read,
+				command->data_bytes);
 	}
 	if (session->options->verify && command->is_read)
 		check_stamps(session, command);
@@ -148,7 +152,8 @@ static void stamp_chunk(struct session *session, struct command *command)
 static bool send_command(struct session *session, uint64_t chunk, bool is_read)
 {
 	struct command *command = session->free;
-	uint32_t data_bytes = (uint32_t)session->options->request_bytes;
+	uint32_t data_bytes =
+		(uint32_t)mix_draw_bytes(&session->options->sizes, &session->random_state);
 	int block_bytes = (int)session->block_bytes;
 	uint64_t lba = chunk_lba(session, chunk);
 	struct scsi_task *task;
@@ -156,6 +161,7 @@ static bool send_command(struct session *session, uint64_t chunk, bool is_read)
 	session->free = command->next_free;
 	session->in_flight++;
 	command->chunk = chunk;
+	command->data_bytes = data_bytes;
 	command->is_read = is_read;
 	if (session->busy != NULL)
 		session->busy[chunk] = 1;
@@ -308,10 +314,30 @@ static void run_phase(struct session *session)
 	}
 }
 
+static void wait_for_the_start(const struct options *options)
+{
+	uint64_t delay_ns = (uint64_t)(options->delay_s * 1e9);
+	struct timespec left = {
+		.tv_sec = (time_t)(delay_ns / SECOND_NS),
+		.tv_nsec = (long)(delay_ns % SECOND_NS),
+	};
+
+	while (delay_ns != 0 && nanosleep(&left, &left) != 0)
+		; /* Interrupted: the rest of it. */
+}
+
 void session_run(struct session *session)
 {
+	wait_for_the_start(session->options);
 	uint64_t start_ns = now_ns();
 
+	if (session->options->interval_s > 0 &&
+	    !timeline_open(&session->outcome.timeline,
+			   (uint64_t)llround(session->options->interval_s * 1e9), start_ns,
+			   session->options->run_s)) {
+		outcome_fail(&session->outcome, EXIT_CONNECT, "out of memory for the intervals");
+		return;
+	}
 	session->deadline_ns = start_ns + (uint64_t)(session->options->run_s * 1e9);
 	session->next_due_ns = start_ns;
 	run_phase(session);

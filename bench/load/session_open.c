@@ -87,14 +87,17 @@ static bool divide_range(struct session *session, unsigned int index, uint64_t v
 			     options->range_first_lba, range_blocks, volume_blocks);
 		return false;
 	}
-	if (options->request_bytes % session->block_bytes != 0) {
+	for (unsigned int size = 0; size < options->sizes.count; size++) {
+		if (options->sizes.bytes[size] % session->block_bytes == 0)
+			continue;
 		outcome_fail(outcome, EXIT_CONNECT, "--size: %zu is no multiple of %" PRIu32
-			     "-byte blocks", options->request_bytes, session->block_bytes);
+			     "-byte blocks", options->sizes.bytes[size], session->block_bytes);
 		return false;
 	}
 	if (range_blocks == 0)
 		range_blocks = volume_blocks - options->range_first_lba;
-	session->chunk_blocks = (uint32_t)(options->request_bytes / session->block_bytes);
+	session->chunk_blocks =
+		(uint32_t)(mix_largest_bytes(&options->sizes) / session->block_bytes);
 	session->chunks = range_blocks / session->chunk_blocks / options->sessions;
 	session->first_lba =
 		options->range_first_lba + index * session->chunks * session->chunk_blocks;
@@ -121,7 +124,8 @@ static bool divide_range(struct session *session, unsigned int index, uint64_t v
 static bool allocate(struct session *session, struct outcome *outcome)
 {
 	const struct options *options = session->options;
-	size_t buffers_bytes = options->request_bytes * options->depth;
+	size_t request_bytes = mix_largest_bytes(&options->sizes);
+	size_t buffers_bytes = request_bytes * options->depth;
 
 	session->commands = calloc(options->depth, sizeof(*session->commands));
 	if (posix_memalign((void **)&session->buffers, 4096, buffers_bytes) != 0)
@@ -133,7 +137,7 @@ static bool allocate(struct session *session, struct outcome *outcome)
 	if (session->commands == NULL || session->buffers == NULL ||
 	    (options->verify && (session->generations == NULL || session->busy == NULL))) {
 		outcome_fail(outcome, EXIT_CONNECT, "out of memory for %u commands of %zu bytes",
-			     options->depth, options->request_bytes);
+			     options->depth, request_bytes);
 		return false;
 	}
 	for (size_t offset = 0; offset < buffers_bytes; offset += sizeof(uint64_t)) {
@@ -145,7 +149,7 @@ static bool allocate(struct session *session, struct outcome *outcome)
 		struct command *command = &session->commands[index];
 
 		command->session = session;
-		command->buffer = session->buffers + index * options->request_bytes;
+		command->buffer = session->buffers + index * request_bytes;
 		command->next_free = session->free;
 		session->free = command;
 	}
@@ -186,6 +190,7 @@ void session_close(struct session *session)
 	}
 	if (session->url != NULL)
 		iscsi_destroy_url(session->url);
+	timeline_close(&session->outcome.timeline);
 	free(session->generations);
 	free(session->busy);
 	free(session->buffers);

@@ -16,6 +16,7 @@ struct command {
 	unsigned char *buffer;
 	uint64_t sent_ns;
 	uint64_t chunk;
+	uint32_t data_bytes;
 	bool is_read;
 };
 
@@ -26,7 +27,7 @@ struct session {
 	struct command *commands;
 	struct command *free;
 	unsigned char *buffers;
-	/* This session's part of the range, in chunks of one request each. */
+	/* This session's part of the range, in chunks of one (of the largest) request each. */
 	uint64_t first_lba;
 	uint64_t chunks;
 	uint64_t next_chunk;

@@ -9,7 +9,6 @@ use crate::session::Lun;
 use crate::shared::{Message, Options, Shared, Tables, lock};
 use crate::submitter::{Discipline, Submitter};
 use crate::volume::Volume;
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -65,8 +64,6 @@ pub struct Crew {
     tables: Tables,
     pool_bytes: usize,
     waiting: Mutex<Vec<Option<Receiver<Message>>>>,
-    /// Which submitter schedules for a device.
-    owners: Mutex<HashMap<u32, usize>>,
     done: (Sender<io::Result<()>>, Mutex<Receiver<io::Result<()>>>),
     report: Report,
 }
@@ -98,7 +95,6 @@ impl Crew {
             shared,
             tables,
             pool_bytes,
-            owners: Mutex::default(),
             waiting: Mutex::new(receivers.into_iter().map(Some).collect()),
             done: (sender, Mutex::new(receiver)),
             report: Report {
@@ -144,7 +140,7 @@ impl Crew {
             (Placement::PerContext, Some(lun)) => lun.context.index as usize % most,
             (Placement::Shared, Some(lun)) if self.is_scheduled(&lun.unit.volume) => {
                 let device = lun.unit.volume.device;
-                *lock(&self.owners).entry(device).or_insert_with(|| self.least_loaded())
+                *lock(&self.shared.owners).entry(device).or_insert_with(|| self.least_loaded())
             }
             (Placement::Shared, _) => self.least_loaded(),
             (_, None) => 0,

@@ -90,6 +90,8 @@ pub enum Place {
     Quiescing,
     /// In the device's queue.
     Queued,
+    /// In the device's queue at another submitter, which has not answered yet.
+    Asked,
     /// With the kernel, or with a flush that others run.
     Submitted,
     /// Python has it.
@@ -115,9 +117,11 @@ pub struct Job {
     pub buffer: Option<Buffer>,
     /// The request that is queued or submitted.
     pub operation: Option<Operation>,
+    /// The owner of its device has granted it, and wants to know when it is over.
+    pub is_granted: bool,
     /// What follows it, where a large one was cut.
     pub rest_bytes: u64,
-    /// What the request was said to cost when it was queued.
+    /// What the scheduler that has let the request go counts it as.
     pub cost_ns: u64,
     /// When the command came.
     pub arrived: Nanos,
@@ -160,6 +164,7 @@ impl Job {
             operation: None,
             rest_bytes: 0,
             cost_ns: 0,
+            is_granted: false,
             arrived: 0,
             since: 0,
             frames_out: 0,
@@ -180,7 +185,7 @@ impl Job {
     pub fn is_pinned(&self) -> bool {
         self.frames_out > 0
             || self.receiving
-            || matches!(self.place, Place::Submitted | Place::Quiescing)
+            || matches!(self.place, Place::Submitted | Place::Quiescing | Place::Asked)
     }
 }
 

@@ -2,9 +2,10 @@
 //! flushes and locked ranges.
 
 use crate::mailbox::{Mailbox, Wakeup};
+use crate::operation::Operation;
 use crate::program::Unit;
 use crate::session::Adopt;
-use crate::submitter::Discipline;
+use crate::submitter::{Ask, Discipline};
 use crate::volume::Volume;
 use fairlead_proto::scsi::sense::Sense;
 use fairlead_proto::scsi::table::CommandTable;
@@ -292,6 +293,77 @@ pub enum Message {
     },
     /// The other submitter's tasks are over.
     Aborted(u64),
+    /// To a device's owner: when is it this request's turn?
+    Ask(Box<Ask>),
+    /// It is the turn of a request that was asked for.
+    Granted {
+        /// Which.
+        token: u64,
+        /// What it is counted as.
+        cost_ns: u64,
+        /// Its context is alone on the device, and need not ask until it is told.
+        leases: bool,
+    },
+    /// There is no room for a request that was asked for.
+    Refused {
+        /// Which.
+        token: u64,
+    },
+    /// To a device's owner: a request that was asked for is not wanted any more. Answered by
+    /// `Withdrawn`, or was by `Granted` or `Refused`.
+    Withdraw {
+        /// The device's queue.
+        place: usize,
+        /// Who asked.
+        submitter: usize,
+        /// For whom.
+        context: ContextId,
+        /// For which.
+        token: u64,
+    },
+    /// It will not be granted.
+    Withdrawn {
+        /// Which.
+        token: u64,
+    },
+    /// To a device's owner: a granted request is over.
+    Returned {
+        /// The device's queue.
+        place: usize,
+        /// Whose.
+        context: ContextId,
+        /// What it was.
+        operation: Operation,
+        /// What it was counted as.
+        cost_ns: u64,
+        /// How long the device had it, if it had it.
+        took_ns: Option<u64>,
+    },
+    /// Whoever is scheduled here by a lease has to ask again.
+    Recall {
+        /// The device's queue.
+        place: usize,
+    },
+    /// To a device's owner: a context has sessions at another submitter.
+    Joined {
+        /// On the device of this volume.
+        volume: Arc<Volume>,
+        /// Where.
+        submitter: usize,
+        /// Which context.
+        context: ContextId,
+        /// What it is due.
+        settings: Settings,
+    },
+    /// To a device's owner: it has none there any more.
+    Left {
+        /// The device's queue.
+        place: usize,
+        /// Where.
+        submitter: usize,
+        /// Which context.
+        context: ContextId,
+    },
     /// End every session and stop.
     Stop,
 }
@@ -313,6 +385,8 @@ pub struct Shared {
     pub devices: Mutex<Vec<Arc<DeviceRecord>>>,
     /// Upcalls that Python has not answered.
     pub upcalls: AtomicUsize,
+    /// Which submitter schedules for a device.
+    pub owners: Mutex<HashMap<u32, usize>>,
 }
 
 impl Shared {
@@ -329,6 +403,7 @@ impl Shared {
             sessions: Mutex::default(),
             devices: Mutex::default(),
             upcalls: AtomicUsize::new(0),
+            owners: Mutex::default(),
         })
     }
 

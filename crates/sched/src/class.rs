@@ -56,6 +56,11 @@ impl Class {
         self.virtual_time
     }
 
+    /// Of all that take part, and of those that count because they are ahead.
+    pub(crate) fn weights(&self) -> u64 {
+        self.weights
+    }
+
     /// A flow takes part, by its tags.
     pub(crate) fn enter(&mut self, flows: &mut [Option<Flow>], index: u32) {
         let Some(flow) = find(flows, index) else { return };

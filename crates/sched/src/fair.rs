@@ -3,6 +3,7 @@
 //! the same in constant time, without allocating.
 
 use crate::backlog::Backlog;
+use crate::calendar::Place;
 use crate::class::{Class, VIRTUAL_SHIFT};
 pub use crate::flow::Device;
 use crate::flow::{Flow, find, find_mut};
@@ -309,6 +310,21 @@ impl Scheduler for Fair {
 
     fn wake_at(&self) -> Option<Nanos> {
         self.held.first().map(|(ends, _)| ends)
+    }
+
+    fn weights(&self, context: ContextId) -> (u64, u64) {
+        let Some(flow) = find(&self.flows, context.index).filter(|flow| flow.id == context) else {
+            return (1, 1);
+        };
+        let [urgent, normal, idle] = &self.classes;
+        let class = match flow.priority {
+            Priority::Urgent => urgent,
+            Priority::Normal => normal,
+            Priority::Idle => idle,
+        };
+        let takes_part = flow.link.place != Place::Out;
+        let others = class.weights() - if takes_part { flow.weight() } else { 0 };
+        (flow.weight(), others + flow.weight())
     }
 
     fn queued(&self) -> usize {

@@ -79,6 +79,10 @@ impl Scheduler for Fifo {
         None
     }
 
+    fn weights(&self, _context: ContextId) -> (u64, u64) {
+        (1, 1)
+    }
+
     fn queued(&self) -> usize {
         self.queue.len()
     }

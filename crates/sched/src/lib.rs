@@ -9,6 +9,7 @@
 pub mod accounts;
 pub mod arena;
 mod backlog;
+pub mod busy;
 mod calendar;
 mod class;
 pub mod correction;

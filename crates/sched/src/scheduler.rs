@@ -68,6 +68,9 @@ pub trait Scheduler {
     /// a push or a completion.
     fn wake_at(&self) -> Option<Nanos>;
 
+    /// A context's weight, and the weights of all that take part with it, itself included.
+    fn weights(&self, context: ContextId) -> (u64, u64);
+
     /// Requests queued.
     fn queued(&self) -> usize;
 

@@ -1,23 +1,22 @@
 //! How much a device should have at a time: enough to keep it busy, and no more, because what it has
 //! is served in its own order and not in ours.
 //!
-//! The measure is the product of the greatest rate at which the device has given work back and of
-//! the shortest time in which it has done a piece of it (as congestion control by bottleneck bandwidth
-//! and round trip does for a network path). A quarter more than that keeps it busy; if the device can do
-//! more, the rate grows by that quarter a round, and the window with it. Requests are counted, and not
-//! what they cost: whether a device serves a large one on one of its servers or on several, the
-//! product comes out as the requests that keep it busy.
+//! What keeps it busy is measured ([`crate::busy`]); a quarter more than that leaves no server without
+//! work. If the device can do more, the rate grows by that quarter a round, and the window with it.
 //!
-//! That is for the sake of whoever has one request at a time and waits for each. Among contexts that
-//! all have many, what counts is that together they get all that the device can do, and some devices do
-//! more the more they have: then half of what is wanted is let through, and who gets that half is still
-//! decided here. While one context has the device for itself there is nobody to protect, but somebody
+//! That is for the sake of whoever has one request at a time and waits for each. Where everybody has
+//! more than one, what counts is that together they get all that the device can do, and some devices do
+//! more the more they have. Who decides is the scheduler as long as nobody runs out of requests that
+//! wait with it: so half of what each of them has is let through, by the one who, for his weight, has
+//! the least. While one context has the device for itself there is nobody to protect, but somebody
 //! may come, and what the device has then is ahead of him: it is about as much as the device does in
 //! the time in which shares are to be right, and more only where more makes it faster.
 
+use crate::busy::{Busy, Kind};
 use crate::{ContextId, Nanos};
 
-/// Another context was here within this time: the device is shared.
+/// Another context was here within this time: the device is shared. Who has the least is looked for
+/// over one to two of these.
 const SHARED_NS: Nanos = 100_000_000;
 /// Rates are taken over this time.
 const ROUND_NS: Nanos = 20_000_000;
@@ -30,27 +29,6 @@ const DRAIN_NS: Nanos = 15_000_000;
 const ALONE_FLOOR: u64 = 32;
 /// For so long: half a per mille of the time.
 const PROBE_NS: Nanos = 5_000_000;
-
-/// The greatest value of this memory period and of the one before.
-#[derive(Debug, Clone, Copy, Default)]
-struct Greatest {
-    now: u64,
-    before: u64,
-}
-
-impl Greatest {
-    fn see(&mut self, value: u64) {
-        self.now = self.now.max(value);
-    }
-
-    fn get(self) -> u64 {
-        self.now.max(self.before)
-    }
-
-    fn forget(&mut self) {
-        *self = Self { now: 0, before: self.now };
-    }
-}
 
 /// How much a device may have now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,17 +73,15 @@ pub struct Window {
     floor: u64,
     last: Option<ContextId>,
     shared_until: Nanos,
-    patient_from: Nanos,
     is_shared: bool,
-    given_back: u64,
     round_began: Nanos,
     period_began: Nanos,
     probe_until: Nanos,
     alone: Climb,
-    /// Requests in 2^40 ns.
-    rate: Greatest,
-    /// Requests that one after the other would fill a second: the shortest time, the other way round.
-    speed: Greatest,
+    busy: Busy,
+    /// The least that anybody had, if all had as much for their weight: lately, and before.
+    depth: (u64, u64),
+    depth_began: Nanos,
 }
 
 impl Window {
@@ -115,81 +91,73 @@ impl Window {
             floor: floor.max(1),
             last: None,
             shared_until: 0,
-            patient_from: 0,
             is_shared: false,
-            given_back: 0,
             round_began: 0,
             period_began: 0,
             probe_until: 0,
             alone: Climb::default(),
-            rate: Greatest::default(),
-            speed: Greatest::default(),
+            busy: Busy::default(),
+            depth: (u64::MAX, u64::MAX),
+            depth_began: 0,
         }
     }
 
-    /// A context wants something of the device, and has so many requests there already.
-    pub fn arrived(&mut self, context: ContextId, outstanding: u32, now: Nanos) {
+    /// A context wants something of the device, and usually has so many requests there by then.
+    /// `weights` are its own and that of all who want something.
+    pub fn arrived(
+        &mut self,
+        context: ContextId,
+        outstanding: u32,
+        weights: (u64, u64),
+        now: Nanos,
+    ) {
         if self.last.replace(context).is_some_and(|last| last != context) {
             self.shared_until = now + SHARED_NS;
         }
-        if outstanding == 0 {
-            self.patient_from = now + SHARED_NS;
+        if now.saturating_sub(self.depth_began) >= SHARED_NS {
+            self.depth = (u64::MAX, self.depth.0);
+            self.depth_began = now;
         }
+        let depth = u64::from(outstanding).saturating_mul(weights.1) / weights.0.max(1);
+        self.depth.0 = self.depth.0.min(depth);
     }
 
-    /// The device has given a request back, after this time.
-    pub fn completed(&mut self, service_ns: Nanos) {
-        self.given_back += 1;
-        self.speed.see(1_000_000_000 / service_ns.max(1));
+    /// The device has given back a request of this estimated cost, after this time.
+    pub fn completed(&mut self, kind: Kind, cost_ns: u64, service_ns: Nanos) {
+        self.busy.completed(kind, cost_ns, service_ns);
     }
 
     /// The window now, when the device has and is to have so many requests.
     pub fn size(&mut self, wanted: u64, now: Nanos) -> Size {
         let elapsed = now.saturating_sub(self.round_began);
         if elapsed >= ROUND_NS {
-            let rate = (self.given_back << 40) / elapsed;
-            self.rate.see(rate);
+            let rate = self.busy.end_round(elapsed);
+            self.round_began = now;
             if !self.is_shared && wanted > self.alone() {
                 self.alone.step(rate);
             }
-            self.given_back = 0;
-            self.round_began = now;
         }
         let was_shared = std::mem::replace(&mut self.is_shared, now < self.shared_until);
         let has_company = self.is_shared && !was_shared;
         if has_company || now.saturating_sub(self.period_began) >= MEMORY_NS {
             self.period_began = now;
             self.probe_until = now + PROBE_NS;
-            self.rate.forget();
-            self.speed.forget();
+            self.busy.forget();
             self.alone = if self.is_shared { Climb::default() } else { self.alone.back() };
         }
-        let requests = if !self.is_shared {
-            self.alone()
-        } else if now < self.patient_from {
-            self.target_shared(now)
-        } else {
-            self.target_shared(now).max(wanted / 2)
-        };
+        let requests = if self.is_shared { self.shared(wanted, now) } else { self.alone() };
         Size { requests: requests.max(self.floor), is_shared: self.is_shared }
     }
 
-    fn shortest_ns(&self) -> Nanos {
-        1_000_000_000 / self.speed.get().max(1)
-    }
-
     fn alone(&self) -> u64 {
-        self.target(DRAIN_NS).max(self.alone.requests)
+        self.busy.done_in(DRAIN_NS).max(self.alone.requests)
     }
 
-    fn target_shared(&self, now: Nanos) -> u64 {
-        if now < self.probe_until { self.floor } else { self.target(self.shortest_ns()) }
-    }
-
-    /// A quarter more than the device does in this time.
-    fn target(&self, time_ns: Nanos) -> u64 {
-        let busy = (u128::from(self.rate.get()) * u128::from(time_ns)) >> 38;
-        // Two bits of it are left: a quarter more is five of them, rounded up.
-        u64::try_from((busy * 5).div_ceil(16)).unwrap_or(u64::MAX)
+    fn shared(&self, wanted: u64, now: Nanos) -> u64 {
+        let depth = self.depth.0.min(self.depth.1).min(wanted);
+        // Large ones leave room for small ones; that must not keep them from growing.
+        let large = u64::from(self.busy.has_large());
+        let busy = if now < self.probe_until { 0 } else { self.busy.sixteenths() * 5 / 4 };
+        (busy.div_ceil(16) + large).max(depth / 2)
     }
 }

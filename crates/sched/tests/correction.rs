@@ -169,14 +169,12 @@ impl Run {
 
 #[test]
 fn writes_that_cost_more_or_less_than_was_said_get_their_share_of_the_devices_time() {
-    for servers in [1, 8] {
-        for ratio in [0.25, 0.5, 1.0, 2.0, 4.0] {
-            let mut run = Run::new(Model::new(servers, ratio));
-            let shares = run.go(&[READER, WRITER], 3 * SECOND, SECOND);
-            let found = run.correction.ratio();
-            assert!((shares[0] - 0.5).abs() < 0.05, "{servers} servers, {ratio}: {shares:?}");
-            assert!((0.75..1.35).contains(&(found / ratio)), "{servers} servers, {ratio}: {found}");
-        }
+    for (servers, ratio) in [(1, 0.25), (1, 4.0), (8, 0.25), (8, 0.5), (8, 2.0), (8, 4.0)] {
+        let mut run = Run::new(Model::new(servers, ratio));
+        let shares = run.go(&[READER, WRITER], 3 * SECOND, SECOND);
+        let found = run.correction.ratio();
+        assert!((shares[0] - 0.5).abs() < 0.05, "{servers} servers, {ratio}: {shares:?}");
+        assert!((0.75..1.35).contains(&(found / ratio)), "{servers} servers, {ratio}: {found}");
     }
 }
 
@@ -193,7 +191,7 @@ fn what_is_right_stays_right() {
     // Also on a device that becomes slower and faster while it is learnt from.
     for (breath, most) in [(0.0, 0.02), (0.1, 0.07), (0.3, 0.12)] {
         let mut run = Run::new(Model { breath, ..Model::new(8, 1.0) });
-        let shares = run.go(&[READER, WRITER], 12 * SECOND, 11 * SECOND);
+        let shares = run.go(&[READER, WRITER], 8 * SECOND, 7 * SECOND);
         assert!((shares[0] - 0.5).abs() < most, "breath {breath}: {shares:?}");
     }
 }
@@ -207,7 +205,7 @@ fn one_kind_alone_teaches_nothing_whatever_the_device_does() {
         // That one has gone teaches something for the last time.
         run.go(&[alone(OUTSTANDING), alone(OUTSTANDING)], SECOND, SECOND);
         let learnt = run.correction.ratio();
-        for slower in 1..10 {
+        for slower in 1..6 {
             run.model.read_ns = 100 * US * slower;
             run.model.write_ns = 300 * US * slower * slower;
             run.go(&[alone(OUTSTANDING), alone(OUTSTANDING)], SECOND, SECOND);
@@ -221,7 +219,7 @@ fn one_kind_alone_teaches_nothing_whatever_the_device_does() {
 fn a_mix_that_nobodys_share_depends_on_teaches_little() {
     let both = || Client { write_percent: 30, outstanding: OUTSTANDING };
     let mut run = Run::new(Model { breath: 0.3, ..Model::new(8, 1.0) });
-    for _ in 0..10 {
+    for _ in 0..5 {
         run.go(&[both(), both()], SECOND, SECOND);
         let ratio = run.correction.ratio();
         assert!((0.5..2.0).contains(&ratio), "{ratio}");
@@ -231,9 +229,9 @@ fn a_mix_that_nobodys_share_depends_on_teaches_little() {
 #[test]
 fn a_device_that_changes_is_followed() {
     let mut run = Run::new(Model::new(8, 1.0));
-    run.go(&[READER, WRITER], 5 * SECOND, SECOND);
+    run.go(&[READER, WRITER], 3 * SECOND, SECOND);
     run.model.write_ns *= 3;
-    let shares = run.go(&[READER, WRITER], 10 * SECOND, SECOND);
+    let shares = run.go(&[READER, WRITER], 6 * SECOND, SECOND);
     assert!((shares[0] - 0.5).abs() < 0.07, "{shares:?}");
 }
 

@@ -1,12 +1,21 @@
 //! The window finds what a device can take, without being told.
 
 use fairlead_sched::ContextId;
+use fairlead_sched::busy::Kind;
+use fairlead_sched::cost::Direction;
 use fairlead_sched::window::{Size, Window};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 const US: u64 = 1_000;
 const FLOOR: u64 = 4;
+const EQUAL: (u64, u64) = (1, 2);
+/// What a request is estimated to cost, rightly or not.
+const COST: u64 = 50 * US;
+
+fn small() -> Kind {
+    Kind::of(Direction::Read, true)
+}
 
 /// A device of so many channels, each taking so long; two contexts always want more. Returns the
 /// requests in flight on average over the second half.
@@ -16,7 +25,7 @@ fn in_flight_at(channels: usize, service_ns: u64, for_ns: u64) -> f64 {
     let mut flying: BinaryHeap<Reverse<(u64, u64)>> = BinaryHeap::new();
     let (mut now, mut turn, mut area, mut from) = (0, 0_u32, 0.0, 0);
     while now < for_ns {
-        window.arrived(ContextId { index: turn % 2, generation: 0 }, 0, now);
+        window.arrived(ContextId { index: turn % 2, generation: 0 }, 0, EQUAL, now);
         turn += 1;
         let size = window.size(0, now).requests;
         while (flying.len() as u64) < size {
@@ -30,7 +39,7 @@ fn in_flight_at(channels: usize, service_ns: u64, for_ns: u64) -> f64 {
             from += done - now;
         }
         now = done;
-        window.completed(now - began);
+        window.completed(small(), COST, now - began);
     }
     area / from as f64
 }
@@ -48,10 +57,10 @@ fn it_is_a_quarter_more_than_keeps_the_device_busy() {
 fn a_context_alone_has_what_is_done_soon_and_company_makes_it_less() {
     let mut window = Window::new(FLOOR);
     let [one, other] = [0, 1].map(|index| ContextId { index, generation: 0 });
-    window.arrived(one, 0, 0);
-    window.arrived(one, 1, 10);
+    window.arrived(one, 0, EQUAL, 0);
+    window.arrived(one, 1, EQUAL, 10);
     assert_eq!(window.size(50, 10), Size { requests: 32, is_shared: false });
-    window.arrived(other, 0, 20);
+    window.arrived(other, 0, EQUAL, 20);
     assert_eq!(window.size(50, 20), Size { requests: FLOOR, is_shared: true });
     assert!(window.size(50, 99_000_000).is_shared);
     assert!(!window.size(50, 101_000_000).is_shared, "the other has gone");
@@ -63,7 +72,7 @@ fn alone_on(latency_ns: u64, wanted: u64) -> u64 {
     let (mut now, mut flying) = (0, BinaryHeap::new());
     let mut largest = 0;
     while now < 2_000_000_000 {
-        window.arrived(ContextId { index: 0, generation: 0 }, 63, now);
+        window.arrived(ContextId { index: 0, generation: 0 }, 63, EQUAL, now);
         let size = window.size(wanted, now).requests;
         largest = largest.max(size);
         while (flying.len() as u64) < size.min(wanted) {
@@ -71,7 +80,7 @@ fn alone_on(latency_ns: u64, wanted: u64) -> u64 {
         }
         let Some(Reverse(done)) = flying.pop() else { panic!("the floor is not nothing") };
         now = done;
-        window.completed(latency_ns);
+        window.completed(small(), COST, latency_ns);
     }
     largest
 }
@@ -88,8 +97,8 @@ fn a_context_alone_does_not_fill_a_slow_device() {
     let mut window = Window::new(FLOOR);
     // 1000 a second: 15 of them are done in the time.
     for now in (0..1_000_000_000).step_by(1_000_000) {
-        window.arrived(ContextId { index: 0, generation: 0 }, 63, now);
-        window.completed(64_000_000);
+        window.arrived(ContextId { index: 0, generation: 0 }, 63, EQUAL, now);
+        window.completed(small(), COST, 64_000_000);
         window.size(256, now);
     }
     let Size { requests, .. } = window.size(256, 1_000_000_000);
@@ -97,15 +106,34 @@ fn a_context_alone_does_not_fill_a_slow_device() {
 }
 
 #[test]
-fn among_those_that_have_many_half_of_what_is_wanted_is_let_through() {
+fn among_those_that_have_many_half_of_what_they_have_is_let_through() {
     let mut window = Window::new(FLOOR);
     let [one, other] = [0, 1].map(|index| ContextId { index, generation: 0 });
     for now in (0..300_000_000).step_by(1_000_000) {
-        window.arrived(one, 63, now);
-        window.arrived(other, 63, now);
+        window.arrived(one, 63, EQUAL, now);
+        window.arrived(other, 63, EQUAL, now);
     }
-    assert_eq!(window.size(128, 299_000_000).requests, 64);
+    assert_eq!(window.size(128, 299_000_000).requests, 63);
     // Somebody comes who waits for each of his requests.
-    window.arrived(other, 0, 300_000_000);
+    window.arrived(other, 0, EQUAL, 300_000_000);
     assert_eq!(window.size(128, 300_000_000).requests, FLOOR);
+}
+
+#[test]
+fn who_has_little_for_his_weight_is_not_let_run_dry() {
+    let sizes = [(7, (1, 2), 7), (31, (4, 5), 19), (31, (1, 17), 263)];
+    for (outstanding, weights, expected) in sizes {
+        let mut window = Window::new(FLOOR);
+        let [one, other] = [0, 1].map(|index| ContextId { index, generation: 0 });
+        for now in (0..300_000_000).step_by(1_000_000) {
+            window.arrived(one, outstanding, weights, now);
+            window.arrived(other, 1000, (weights.1 - weights.0, weights.1), now);
+        }
+        let wanted = u64::from(outstanding) + 1000;
+        assert_eq!(
+            window.size(wanted, 299_000_000).requests,
+            expected,
+            "{outstanding} {weights:?}"
+        );
+    }
 }

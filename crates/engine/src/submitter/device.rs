@@ -1,9 +1,11 @@
 //! A backing device as one submitter uses it: its scheduler, what requests cost it, how much it gets.
 
+use super::owner::Tenure;
 use crate::operation::{Kind, Operation};
 use crate::shared::DeviceRecord;
 use crate::volume::Volume;
 use fairlead_devices::Parameters;
+use fairlead_sched::busy;
 use fairlead_sched::correction::{self, Correction};
 use fairlead_sched::cost::{CostModel, Direction, Line};
 use fairlead_sched::fair::{Device, Fair};
@@ -42,7 +44,10 @@ pub enum Discipline {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Offered {
     /// The device can have it at once.
-    Submit,
+    Submit {
+        /// What it is counted as.
+        cost_ns: u64,
+    },
     /// It waits for its turn.
     Queued,
     /// There is no room: TASK SET FULL.
@@ -56,6 +61,19 @@ pub(super) fn place_of(volume: &Volume) -> usize {
         return 0;
     }
     1 + 2 * volume.device as usize + usize::from(volume.may_block())
+}
+
+fn direction_of(kind: Kind) -> Direction {
+    match kind {
+        Kind::Read => Direction::Read,
+        _ => Direction::Write,
+    }
+}
+
+/// The longest that costs no more, in whole pages; at least one.
+fn longest_bytes(line: Line, cost_ns: u64) -> u64 {
+    let kib = cost_ns.saturating_sub(line.base_ns) / line.per_kib_ns.max(1);
+    (kib.saturating_mul(1024) & !4095).max(4096)
 }
 
 /// What requests cost a simulated device, in time of one of its servers.
@@ -74,21 +92,42 @@ fn simulated_costs(parameters: &Parameters) -> CostModel {
     }
 }
 
+/// What a context has here, queued or with the device.
+#[derive(Debug, Clone, Copy, Default)]
+struct Outstanding {
+    requests: u32,
+    /// How many there were when another came, over the last few.
+    sixteenths: u32,
+}
+
+impl Outstanding {
+    /// One more; returns how many there usually are by then.
+    fn come(&mut self) -> u32 {
+        self.sixteenths = self.sixteenths - self.sixteenths / 16 + self.requests;
+        self.requests += 1;
+        self.sixteenths / 16
+    }
+}
+
 /// A device's queue on one submitter.
 pub(super) struct DeviceQueue {
     scheduler: Box<dyn Scheduler>,
     costs: CostModel,
-    /// Learns what writes really cost beside reads; of what is answered from memory both cost the
-    /// same, and it is known.
+    /// Learns what writes really cost beside reads. Not where another schedules the device, nor of
+    /// what is answered from memory: there it is known.
     correction: Option<Correction>,
     record: Arc<DeviceRecord>,
     window: Window,
     requests_max: usize,
-    /// Requests longer than this are cut while others want the device.
-    cut_bytes: Option<u64>,
+    /// Reads and writes longer than this are cut while others want the device.
+    cut_bytes: Option<(u64, u64)>,
+    /// Requests up to this cost are small.
+    small_ns: u64,
     is_shared: bool,
-    /// Requests here, queued or with the device, by the context's index.
-    outstanding: Vec<u32>,
+    /// Who schedules the device.
+    pub(super) tenure: Tenure,
+    /// By the context's index.
+    outstanding: Vec<Outstanding>,
     /// Costs of what was answered at once: they make room when the wire has had its turn.
     answered: Option<Vec<u64>>,
     /// In the list of devices that may have something to submit.
@@ -96,31 +135,32 @@ pub(super) struct DeviceQueue {
 }
 
 impl DeviceQueue {
-    /// For the device of this volume, which may have so many requests in flight. What they cost it
-    /// is what somebody has measured; what is answered from memory costs our own time.
+    /// For the device of this volume, scheduled by `owner`, which may have so many requests in
+    /// flight. What they cost it is what somebody has measured; what is answered from memory costs
+    /// our own time.
     pub(super) fn new(
         volume: &Volume,
         record: Arc<DeviceRecord>,
+        owner: usize,
+        here: usize,
         requests_max: usize,
         discipline: Discipline,
     ) -> Self {
         let is_direct = volume.is_direct();
         let known = record.costs.or_else(|| volume.spec.simulated.as_ref().map(simulated_costs));
         let costs = if is_direct { known.unwrap_or(CostModel::FLASH) } else { CostModel::CPU };
-        let correction = (is_direct && discipline == Discipline::Fair).then(Correction::default);
+        let learns = is_direct && discipline == Discipline::Fair && owner == here;
         let read = |bytes| costs.estimate(Direction::Read, bytes);
         let unit_ns = read(4096);
         let floor = if is_direct { DIRECT_FLOOR } else { BUFFERED_FLOOR };
         let cut_bytes = (is_direct && discipline == Discipline::Fair).then(|| {
-            // The longest that costs no more, in whole pages.
-            let room_ns = (SMALL_IN_A_PIECE * unit_ns).saturating_sub(costs.read.base_ns);
-            let kib = room_ns / costs.read.per_kib_ns.max(1);
-            kib.saturating_mul(1024).min(PIECE_BYTES) & !4095
+            let piece_ns = SMALL_IN_A_PIECE * unit_ns;
+            (longest_bytes(costs.read, piece_ns), longest_bytes(costs.write, piece_ns))
         });
-        let longest_bytes = cut_bytes.unwrap_or(PIECE_BYTES);
-        let write_ns = costs.estimate(Direction::Write, longest_bytes);
-        let factor_max = if correction.is_some() { correction::FACTOR_MAX } else { 1 };
-        let cost_max_ns = read(longest_bytes).max(write_ns.saturating_mul(factor_max));
+        let (longest_read, longest_write) = cut_bytes.unwrap_or((PIECE_BYTES, PIECE_BYTES));
+        let write_ns = costs.estimate(Direction::Write, longest_write);
+        let factor_max = if learns { correction::FACTOR_MAX } else { 1 };
+        let cost_max_ns = read(longest_read).max(write_ns.saturating_mul(factor_max));
         let device = if volume.has_device() {
             // The window counts requests: each takes 1 of it, whatever it costs.
             Device {
@@ -142,20 +182,31 @@ impl DeviceQueue {
         Self {
             scheduler,
             costs,
-            correction,
+            correction: learns.then(Correction::default),
             record,
             window: Window::new(floor),
             requests_max,
             cut_bytes,
+            small_ns: read(SMALL_BYTES),
             is_shared: false,
+            tenure: Tenure::of(owner),
             outstanding: Vec::new(),
             answered: (!volume.has_device()).then(Vec::new),
             is_due: false,
         }
     }
 
-    /// What a request will cost.
-    pub(super) fn cost_ns(&self, operation: &Operation) -> u64 {
+    /// What a request costs, as it was said.
+    fn estimate(&self, operation: &Operation) -> (Direction, u64) {
+        // What moves nothing takes as long whatever its length.
+        let moves = operation.kind.moves_bytes();
+        let bytes = if moves { operation.length_bytes } else { 0 };
+        let direction = direction_of(operation.kind);
+        (direction, self.costs.estimate(direction, bytes))
+    }
+
+    /// And as it is counted now.
+    fn cost_ns(&self, operation: &Operation) -> u64 {
         let (direction, estimate_ns) = self.estimate(operation);
         match &self.correction {
             Some(correction) => correction.cost_ns(direction, estimate_ns),
@@ -163,20 +214,18 @@ impl DeviceQueue {
         }
     }
 
-    /// What a request costs if nobody knows better.
-    fn estimate(&self, operation: &Operation) -> (Direction, u64) {
-        let (direction, bytes) = match operation.kind {
-            Kind::Write | Kind::WriteStable => (Direction::Write, operation.length_bytes),
-            Kind::Read => (Direction::Read, operation.length_bytes),
-            // These move nothing; how long they take does not depend on their length.
-            Kind::Discard | Kind::Zero | Kind::Flush | Kind::Prefetch => (Direction::Write, 0),
-        };
-        (direction, self.costs.estimate(direction, bytes))
+    /// Several contexts want the device.
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
-    /// How much of a request may go in one piece now.
-    pub(super) fn cut(&self, operation: &Operation) -> u64 {
-        let most = self.cut_bytes.filter(|_| self.is_shared && operation.kind.moves_bytes());
+    /// How much of a request may go in one piece now, if others want the device.
+    pub(super) fn cut(&self, operation: &Operation, is_shared: bool) -> u64 {
+        let most = self.cut_bytes.filter(|_| is_shared && operation.kind.moves_bytes());
+        let most = most.map(|(read, write)| match direction_of(operation.kind) {
+            Direction::Read => read,
+            Direction::Write => write,
+        });
         most.unwrap_or(u64::MAX).min(operation.length_bytes)
     }
 
@@ -186,17 +235,16 @@ impl DeviceQueue {
         context: ContextId,
         token: Token,
         operation: &Operation,
-        cost_ns: u64,
         now: Nanos,
     ) -> Offered {
-        let outstanding = self.outstanding(context);
-        let before = std::mem::replace(outstanding, *outstanding + 1);
-        self.window.arrived(context, before, now);
+        let usual = self.outstanding(context).come();
+        self.window.arrived(context, usual, self.scheduler.weights(context), now);
         self.resize(now);
+        let cost_ns = self.cost_ns(operation);
         let length_bytes = u32::try_from(operation.length_bytes).unwrap_or(u32::MAX);
         let request = Request { context, token, cost_ns, length_bytes };
         if self.has_room() && self.scheduler.bypass(&request, now) {
-            return Offered::Submit;
+            return Offered::Submit { cost_ns };
         }
         match self.scheduler.push(request, now) {
             Ok(()) => Offered::Queued,
@@ -207,26 +255,26 @@ impl DeviceQueue {
         }
     }
 
-    fn outstanding(&mut self, context: ContextId) -> &mut u32 {
+    fn outstanding(&mut self, context: ContextId) -> &mut Outstanding {
         let index = context.index as usize;
         if self.outstanding.len() <= index {
-            self.outstanding.resize(index + 1, 0);
+            self.outstanding.resize(index + 1, Outstanding::default());
         }
         self.outstanding.get_mut(index).expect("just made")
     }
 
     fn is_gone(&mut self, context: ContextId) {
         let outstanding = self.outstanding(context);
-        debug_assert!(*outstanding > 0, "gone more often than come");
-        *outstanding = outstanding.saturating_sub(1);
+        debug_assert!(outstanding.requests > 0, "gone more often than come");
+        outstanding.requests = outstanding.requests.saturating_sub(1);
     }
 
-    /// The next request for the device.
-    pub(super) fn next(&mut self, now: Nanos) -> Option<Token> {
+    /// The next request for the device, and what it is counted as.
+    pub(super) fn next(&mut self, now: Nanos) -> Option<(Token, u64)> {
         self.resize(now);
         let next = if self.has_room() { self.scheduler.next(now) } else { Next::WindowFull };
         if let Next::Submit(request) = next {
-            return Some(request.token);
+            return Some((request.token, request.cost_ns));
         }
         self.look(next == Next::WindowFull, now);
         None
@@ -241,7 +289,7 @@ impl DeviceQueue {
         }
     }
 
-    /// A request is over that came with this cost, after this time with the device if it got there;
+    /// A request is over that was counted as this, after this time with the device if it came there;
     /// true: something may be next.
     pub(super) fn complete(
         &mut self,
@@ -265,7 +313,9 @@ impl DeviceQueue {
             (_, took_ns) => {
                 self.scheduler.complete(cost_ns);
                 if let Some(took_ns) = took_ns {
-                    self.window.completed(took_ns);
+                    // By what was said: that does not change from one request to the next.
+                    let kind = busy::Kind::of(direction, estimate_ns <= self.small_ns);
+                    self.window.completed(kind, estimate_ns, took_ns);
                 }
             }
         }
@@ -301,10 +351,25 @@ impl DeviceQueue {
         self.scheduler.set(context, settings, now);
     }
 
-    /// A context has left the submitter; it has nothing queued any more.
-    pub(super) fn close(&mut self, context: ContextId) {
-        let left = self.scheduler.close(context);
-        debug_assert!(left.is_empty(), "a context has left with requests queued");
+    /// A context has left a submitter; it has nothing queued there any more.
+    pub(super) fn close(&mut self, context: ContextId, submitter: usize) {
+        if self.tenure.leave(context, submitter) {
+            self.outstanding(context).sixteenths = 0;
+            let left = self.scheduler.close(context);
+            debug_assert!(left.is_empty(), "a context has left with requests queued");
+        }
+    }
+
+    /// Gives up what a context has queued, and returns it.
+    pub(super) fn take_all(&mut self, context: ContextId) -> Vec<Token> {
+        let tokens = self.scheduler.close(context);
+        tokens.iter().for_each(|_| self.is_gone(context));
+        tokens
+    }
+
+    /// A context uses the device elsewhere.
+    pub(super) fn meet(&mut self, context: ContextId, now: Nanos) {
+        self.window.arrived(context, 1, self.scheduler.weights(context), now);
     }
 
     /// When a context that its limit holds may go on; 0: something waits for the next turn.

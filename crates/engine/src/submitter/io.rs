@@ -1,12 +1,12 @@
 //! Requests to volumes: queued at their device, submitted in their context, completed.
 
-use super::device::{DeviceQueue, Offered, place_of};
+use super::device::{DeviceQueue, Discipline, Offered, place_of};
 use super::start::{file_request, may_hide_lost_data, remainder, start};
 use super::{Submitter, Token, parts, token};
 use crate::operation::{Kind, Operation, REFUSES_WRITES};
 use crate::program::Input;
 use crate::session::{Place, Session};
-use crate::shared::{Event, Message};
+use crate::shared::{Event, Message, lock};
 use crate::volume::{Owner, Volume, Waiter};
 use fairlead_proto::iscsi::task::{Answer, Slot};
 use fairlead_proto::scsi::status;
@@ -22,11 +22,17 @@ impl Submitter {
             self.devices.resize_with(place + 1, || None);
         }
         let requests_max = self.driver.device_window(volume.may_block());
-        let discipline = self.shared.options.discipline;
-        let shared = &self.shared;
+        let (shared, here) = (&self.shared, self.index);
         self.devices.get_mut(place).expect("just made").get_or_insert_with(|| {
+            let discipline = shared.options.discipline;
+            let owner = if volume.is_direct() && discipline == Discipline::Fair {
+                *lock(&shared.owners).entry(volume.device).or_insert(here)
+            } else {
+                // What memory answers is limited by the submitter, and each shares itself.
+                here
+            };
             let record = shared.device(volume.device).unwrap_or_default();
-            DeviceQueue::new(volume, record, requests_max, discipline)
+            DeviceQueue::new(volume, record, owner, here, requests_max, discipline)
         })
     }
 
@@ -38,7 +44,7 @@ impl Submitter {
         }
     }
 
-    fn volume_of(session: &mut Session, slot: Slot) -> Option<Arc<Volume>> {
+    pub(super) fn volume_of(session: &mut Session, slot: Slot) -> Option<Arc<Volume>> {
         let lun = session.job(slot).lun?;
         session.luns.get(lun).map(|lun| Arc::clone(&lun.unit.volume))
     }
@@ -58,18 +64,24 @@ impl Submitter {
             // next must not fill the device's window, or nothing else would get through.
             return self.submit(session, index, slot);
         }
+        let (place, here) = (place_of(&volume), self.index);
         let queue = self.queue(&volume);
-        let piece_bytes = queue.cut(&operation);
+        let owner = queue.tenure.asks(here, context).then_some(queue.tenure.owner);
+        let is_shared = queue.is_shared() || owner.is_some();
+        let piece_bytes = queue.cut(&operation, is_shared);
         let piece = Operation { length_bytes: piece_bytes, ..operation };
-        let cost_ns = queue.cost_ns(&piece);
-        let offered = queue.offer(context, token(index, slot), &piece, cost_ns, now);
-        let job = session.job(slot);
         job.operation = Some(piece);
-        job.cost_ns = cost_ns;
         job.rest_bytes = operation.length_bytes - piece_bytes;
-        match offered {
-            Offered::Submit => self.submit(session, index, slot),
-            Offered::Queued => self.make_due(place_of(&volume)),
+        if let Some(owner) = owner {
+            return self.ask(session, slot, owner, place, token(index, slot));
+        }
+        self.recall(place, here, context);
+        match self.queue(&volume).offer(context, token(index, slot), &piece, now) {
+            Offered::Submit { cost_ns } => {
+                session.job(slot).cost_ns = cost_ns;
+                self.submit(session, index, slot);
+            }
+            Offered::Queued => self.make_due(place),
             Offered::Full => {
                 let answer = Answer { status: status::TASK_SET_FULL, sense: None, cdb_bytes: 0 };
                 self.finish(session, index, slot, answer);
@@ -86,15 +98,22 @@ impl Submitter {
             loop {
                 let now = self.now;
                 let queue = self.devices.get_mut(place).and_then(Option::as_mut);
-                let Some(token) = queue.and_then(|queue| queue.next(now)) else { break };
+                let next = queue.and_then(|queue| queue.next(now));
+                let Some((token, cost_ns)) = next else { break };
+                if self.grant(token, cost_ns) {
+                    continue;
+                }
                 let (index, slot) = parts(token);
-                self.with_session(index, |this, session| this.submit(session, index, slot));
+                self.with_session(index, |this, session| {
+                    session.job(slot).cost_ns = cost_ns;
+                    this.submit(session, index, slot);
+                });
             }
         }
     }
 
     /// Submits a request that the scheduler has picked, in its context.
-    fn submit(&mut self, session: &mut Session, index: u32, slot: Slot) {
+    pub(super) fn submit(&mut self, session: &mut Session, index: u32, slot: Slot) {
         let Some(volume) = Self::volume_of(session, slot) else { return };
         let now = self.now;
         let job = session.job(slot);
@@ -105,15 +124,13 @@ impl Submitter {
         if operation.kind.writes() && volume.locks.blocks(operation.offset_bytes, end, owner) {
             job.place = Place::WantsRange;
             self.wants_range.push(token);
-            let cost_ns = job.cost_ns;
-            self.leave_device(&volume, context, &operation, cost_ns, None);
+            self.leave_device(session, slot, &volume, context, &operation, None);
             return;
         }
         let outcome = {
             let Ok(entered) = self.arena.enter(context) else {
                 // Its session is ending: everything queued has been taken back before.
-                let cost_ns = job.cost_ns;
-                self.leave_device(&volume, context, &operation, cost_ns, None);
+                self.leave_device(session, slot, &volume, context, &operation, None);
                 return;
             };
             let waiter = Waiter { submitter: self.index, token };
@@ -131,23 +148,32 @@ impl Submitter {
         }
     }
 
-    fn leave_device(
+    /// A request's place in its device's window is free.
+    pub(super) fn leave_device(
         &mut self,
+        session: &mut Session,
+        slot: Slot,
         volume: &Volume,
         context: ContextId,
         operation: &Operation,
-        cost_ns: u64,
         took_ns: Option<Nanos>,
     ) {
         if operation.kind == Kind::Flush {
             return;
         }
+        let (place, now) = (place_of(volume), self.now);
+        let job = session.job(slot);
+        let cost_ns = job.cost_ns;
         if let (Some(shard), Some(_)) = (self.arena.shard(context), took_ns) {
             shard.cost_ns.add(cost_ns);
         }
-        let now = self.now;
-        if self.queue(volume).complete(context, operation, cost_ns, took_ns, now) {
-            self.make_due(place_of(volume));
+        if std::mem::take(&mut job.is_granted) {
+            let owner = self.queue(volume).tenure.owner;
+            let operation = *operation;
+            let returned = Message::Returned { place, context, operation, cost_ns, took_ns };
+            self.shared.post(owner, returned);
+        } else if self.queue(volume).complete(context, operation, cost_ns, took_ns, now) {
+            self.make_due(place);
         }
     }
 
@@ -214,18 +240,30 @@ impl Submitter {
     /// Gives a context its settings at the device of one volume.
     pub(super) fn apply_settings(
         &mut self,
-        volume: &Volume,
+        volume: &Arc<Volume>,
         context: ContextId,
         settings: Settings,
     ) {
-        let now = self.now;
-        self.queue(volume).set(context, settings, now);
-        self.make_due(place_of(volume));
+        let submitter = self.index;
+        self.joined(volume, submitter, context, settings);
+        let owner = self.queue(volume).tenure.owner;
+        if owner != submitter {
+            let volume = Arc::clone(volume);
+            self.shared.post(owner, Message::Joined { volume, submitter, context, settings });
+        }
     }
 
     /// A context has left the submitter.
     pub(super) fn close_context(&mut self, context: ContextId) {
-        self.devices.iter_mut().flatten().for_each(|queue| queue.close(context));
+        let submitter = self.index;
+        for (place, queue) in self.devices.iter_mut().enumerate() {
+            let Some(queue) = queue else { continue };
+            queue.close(context, submitter);
+            let owner = queue.tenure.owner;
+            if owner != submitter {
+                self.shared.post(owner, Message::Left { place, submitter, context });
+            }
+        }
     }
 
     /// The driver has carried a request out.
@@ -310,8 +348,7 @@ impl Submitter {
             let service_ns = now.saturating_sub(job.since);
             job.place = Place::Collecting;
             job.operation = None;
-            let cost_ns = job.cost_ns;
-            this.leave_device(&volume, context, &operation, cost_ns, Some(service_ns));
+            this.leave_device(session, slot, &volume, context, &operation, Some(service_ns));
             if this.arena.completed(context, service_ns) {
                 this.close_context(context);
             }

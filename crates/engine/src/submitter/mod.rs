@@ -9,6 +9,7 @@ mod device;
 mod io;
 mod management;
 mod network;
+mod owner;
 mod range;
 mod start;
 mod timers;
@@ -25,6 +26,7 @@ use fairlead_proto::iscsi::task::Slot;
 use fairlead_sched::Nanos;
 use fairlead_sched::arena::Arena;
 use management::{AbortGroup, Then};
+pub use owner::Ask;
 use range::Quiet;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -241,6 +243,21 @@ impl Submitter {
                 self.abort_for(logical_unit, except, attention, submitter, group);
             }
             Message::Aborted(group) => self.one_aborted(group),
+            Message::Ask(ask) => self.asked(&ask),
+            Message::Granted { token, cost_ns, leases } => self.granted(token, cost_ns, leases),
+            Message::Refused { token } => self.refused(token),
+            Message::Withdraw { place, submitter, context, token } => {
+                self.withdrawal(place, submitter, context, token);
+            }
+            Message::Withdrawn { token } => self.withdrawn(token),
+            Message::Returned { place, context, operation, cost_ns, took_ns } => {
+                self.returned(place, context, &operation, cost_ns, took_ns);
+            }
+            Message::Recall { place } => self.recalled(place),
+            Message::Joined { volume, submitter, context, settings } => {
+                self.joined(&volume, submitter, context, settings);
+            }
+            Message::Left { place, submitter, context } => self.left(place, submitter, context),
             Message::Stop => {
                 self.stopping = true;
                 for index in 0..self.sessions.len() as u32 {

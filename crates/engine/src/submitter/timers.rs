@@ -83,7 +83,7 @@ impl Submitter {
         let mut devices: HashMap<u32, Unanswered> = HashMap::new();
         for session in self.sessions.iter().flatten().filter(|session| session.live > 0) {
             for job in session.jobs.iter() {
-                if !matches!(job.place, Place::Submitted | Place::Queued) {
+                if !matches!(job.place, Place::Submitted | Place::Queued | Place::Asked) {
                     continue;
                 }
                 let lun = job.lun.and_then(|lun| session.luns.get(lun));

@@ -14,6 +14,8 @@ mod initiator;
 #[cfg(test)]
 mod management;
 #[cfg(test)]
+mod owners;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod shares;

@@ -39,9 +39,9 @@ macro_rules! on_both_drivers {
 }
 pub(crate) use on_both_drivers;
 
-/// A simulated device that is done with anything small in 100 us.
+/// A simulated device that is done with anything small in 400 us.
 pub(crate) fn ssd() -> fairlead_devices::Parameters {
-    let line = Line { base_ns: 50_000, page_ns: 50_000 };
+    let line = Line { base_ns: 200_000, page_ns: 200_000 };
     let (channels, flush_ns) = (2, 50_000);
     let (read, write) = (line, line);
     fairlead_devices::Parameters::Ssd(SsdParameters {
@@ -164,12 +164,27 @@ impl Rig {
     }
 
     pub(crate) fn with_memory(driver: DriverChoice, submitters: usize, bytes: usize) -> Self {
-        Self::with_costs(driver, submitters, bytes, HashMap::new())
+        // The fair scheduler has all sessions of a direct device on one submitter of the shared pool;
+        // what goes on between submitters is tested without it.
+        let discipline = if submitters > 1 { Discipline::Fifo } else { Discipline::Fair };
+        Self::start(driver, submitters, Placement::Shared, discipline, bytes, HashMap::new())
     }
 
-    pub(crate) fn with_costs(
+    /// Somebody has measured what requests cost these devices.
+    pub(crate) fn with_costs(driver: DriverChoice, costs: HashMap<String, CostModel>) -> Self {
+        Self::start(driver, 1, Placement::Shared, Discipline::Fair, 64 << 20, costs)
+    }
+
+    /// Each context has a submitter of its own.
+    pub(crate) fn per_context(driver: DriverChoice) -> Self {
+        Self::start(driver, 1, Placement::PerContext, Discipline::Fair, 1 << 30, HashMap::new())
+    }
+
+    fn start(
         driver: DriverChoice,
         submitters: usize,
+        placement: Placement,
+        discipline: Discipline,
         bytes: usize,
         costs: HashMap<String, CostModel>,
     ) -> Self {
@@ -179,12 +194,10 @@ impl Rig {
             stall_ns: u64::MAX,
             queue_depth: 64,
             memory_limit_bytes: bytes,
-            // The fair scheduler has all sessions of a device on one submitter; what goes on between
-            // submitters is tested without it.
-            discipline: if submitters > 1 { Discipline::Fifo } else { Discipline::Fair },
+            discipline,
             costs,
         };
-        let engine = Engine::start(driver, submitters, Placement::Shared, tables(), options);
+        let engine = Engine::start(driver, submitters, placement, tables(), options);
         let engine = engine.expect("an engine");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         Self { engine, listener, events: VecDeque::new(), accounts: Vec::new() }

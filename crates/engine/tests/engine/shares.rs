@@ -26,17 +26,17 @@ on_both_drivers! {
     requests_are_booked_at_what_they_cost_their_device,
 }
 
-fn limited(iops: u64) -> Settings {
+pub(crate) fn limited(iops: u64) -> Settings {
     let limit = Rate { iops: Some(iops), bytes_per_s: None };
     Settings { limit, burst_ns: 0, ..Settings::default() }
 }
 
-fn mapping(unit: u32, context: &str, settings: Settings) -> LunMapping {
+pub(crate) fn mapping(unit: u32, context: &str, settings: Settings) -> LunMapping {
     LunMapping { settings, ..Rig::mapping(0, unit, context) }
 }
 
 /// Commands that read a block each, sent together.
-fn put_reads(initiator: &mut Initiator, count: u64) -> Vec<u32> {
+pub(crate) fn put_reads(initiator: &mut Initiator, count: u64) -> Vec<u32> {
     let read = |lba| cdb(0x88, lba, 1);
     let tags = (0..count).map(|lba| initiator.put_command(0, &read(lba), BLOCK as u32, &[]));
     let tags = tags.collect();
@@ -44,7 +44,7 @@ fn put_reads(initiator: &mut Initiator, count: u64) -> Vec<u32> {
     tags
 }
 
-fn context_of(rig: &Rig, client: &str) -> ContextId {
+pub(crate) fn context_of(rig: &Rig, client: &str) -> ContextId {
     let entries = rig.engine.contexts();
     entries.iter().find(|entry| entry.key.client == client).expect("a context").id
 }
@@ -181,7 +181,7 @@ fn requests_are_booked_at_what_they_cost_their_device(driver: DriverChoice) {
     let costs = CostModel { read: line(1_000_000, 1_000), write: line(7_000_000, 0) };
     let kinds = [Kind::Direct, Kind::File, Kind::Null];
     let costs = kinds.iter().map(|kind| (kind.name().to_owned(), costs)).collect();
-    let mut rig = Rig::with_costs(driver, 1, 64 << 20, costs);
+    let mut rig = Rig::with_costs(driver, costs);
     let mut booked = |kind| {
         let unit = rig.unit(kind, 1 << 20);
         let (_, mut initiator) = rig.session(&[Rig::mapping(0, unit, kind.name())]);

@@ -1,0 +1,1 @@
+"""Who gets what beside whom, over real sockets: see README.md beside this file."""

@@ -1,0 +1,385 @@
+//! Devices that one submitter schedules for all.
+//!
+//! One scheduler has to see everybody who uses a device, and sessions of several submitters may. The
+//! submitter that used the device first owns it: its queue is the one that counts. The others ask it
+//! ([`Message::Ask`]), submit on their own ring when they are granted a request, and say when it is
+//! done; data and buffers never move. A context that was alone on the device for a while gets a
+//! lease: its submitter schedules for it without asking, until somebody else comes and the owner
+//! recalls the lease. Whoever has a limit or a guarantee always asks, because the owner counts.
+
+use super::device::{DeviceQueue, Offered, place_of};
+use super::{Submitter, Token, parts};
+use crate::operation::Operation;
+use crate::session::{Place, Session};
+use crate::shared::Message;
+use crate::volume::Volume;
+use fairlead_proto::iscsi::task::{Answer, Slot};
+use fairlead_proto::scsi::status;
+use fairlead_sched::settings::{Rate, Settings};
+use fairlead_sched::{ContextId, Nanos};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A context has to be alone for so long to be given a lease.
+const ALONE_NS: Nanos = 100_000_000;
+/// Above a token: which submitter it is of, plus one; 0: the owner's own.
+const ASKER_SHIFT: u32 = 48;
+
+/// Who uses a device, and who schedules it, as one submitter knows it.
+#[derive(Debug)]
+pub(super) struct Tenure {
+    /// Who owns it.
+    pub(super) owner: usize,
+    /// Owned by another: the context that has it for itself, which is scheduled here.
+    leased: Option<ContextId>,
+    /// Owned here: who was given a lease.
+    lessee: Option<(usize, ContextId)>,
+    /// Owned here: who asked last, and from when on nobody else has.
+    asker: Option<(usize, ContextId)>,
+    alone_from: Nanos,
+    present: HashMap<ContextId, Presence>,
+}
+
+/// Where a context has sessions.
+#[derive(Debug, Default)]
+struct Presence {
+    /// A bit for each submitter.
+    submitters: u64,
+    may_lease: bool,
+}
+
+impl Tenure {
+    /// A device that this submitter owns.
+    pub(super) fn of(owner: usize) -> Self {
+        Self {
+            owner,
+            leased: None,
+            lessee: None,
+            asker: None,
+            alone_from: 0,
+            present: HashMap::new(),
+        }
+    }
+
+    /// A request of this context is scheduled by the owner, which is not `here`.
+    pub(super) fn asks(&self, here: usize, context: ContextId) -> bool {
+        self.owner != here && self.leased != Some(context)
+    }
+
+    /// A context has sessions there; this is what it is due.
+    pub(super) fn join(&mut self, context: ContextId, submitter: usize, settings: &Settings) {
+        let presence = self.present.entry(context).or_default();
+        presence.submitters |= 1 << submitter;
+        let unlimited = Rate { iops: None, bytes_per_s: None };
+        presence.may_lease = settings.limit == unlimited && settings.guarantee == unlimited;
+    }
+
+    /// It has none there any more; true: nowhere.
+    pub(super) fn leave(&mut self, context: ContextId, submitter: usize) -> bool {
+        if self.leased == Some(context) {
+            self.leased = None;
+        }
+        if self.lessee == Some((submitter, context)) {
+            self.lessee = None;
+        }
+        let Some(presence) = self.present.get_mut(&context) else { return true };
+        presence.submitters &= !(1 << submitter);
+        let is_gone = presence.submitters == 0;
+        if is_gone {
+            self.present.remove(&context);
+        }
+        is_gone
+    }
+
+    /// Somebody's request comes to the owner: the lease of another is over.
+    pub(super) fn recall(
+        &mut self,
+        submitter: usize,
+        context: ContextId,
+        now: Nanos,
+    ) -> Option<(usize, ContextId)> {
+        let lessee = self.lessee.filter(|lessee| *lessee != (submitter, context))?;
+        self.lessee = None;
+        self.alone_from = now + ALONE_NS;
+        Some(lessee)
+    }
+
+    /// Whether who asks may have a lease.
+    fn lease(&mut self, submitter: usize, context: ContextId, is_shared: bool, now: Nanos) -> bool {
+        let asker = Some((submitter, context));
+        if self.asker != asker {
+            self.asker = asker;
+            self.alone_from = now + ALONE_NS;
+        }
+        let may = self.present.get(&context).is_some_and(|presence| presence.may_lease);
+        let gives = may && !is_shared && now >= self.alone_from && self.lessee.is_none();
+        if gives {
+            self.lessee = asker;
+        }
+        gives
+    }
+}
+
+/// What a submitter asks of a device's owner.
+#[derive(Debug)]
+pub struct Ask {
+    /// The device's queue.
+    pub place: usize,
+    /// Who asks.
+    pub submitter: usize,
+    /// For whom.
+    pub context: ContextId,
+    /// The request as the asker knows it.
+    pub token: Token,
+    /// What it is.
+    pub operation: Operation,
+}
+
+fn asked_token(submitter: usize, token: Token) -> Token {
+    token | (submitter as u64 + 1) << ASKER_SHIFT
+}
+
+impl Submitter {
+    /// Asks the owner of the device for a request's turn.
+    pub(super) fn ask(
+        &mut self,
+        session: &mut Session,
+        slot: Slot,
+        owner: usize,
+        place: usize,
+        token: Token,
+    ) {
+        let submitter = self.index;
+        let job = session.job(slot);
+        let (Some(context), Some(operation)) = (job.context, job.operation) else { return };
+        job.place = Place::Asked;
+        let ask = Ask { place, submitter, context, token, operation };
+        self.shared.post(owner, Message::Ask(Box::new(ask)));
+    }
+
+    /// The owner: another submitter asks.
+    pub(super) fn asked(&mut self, ask: &Ask) {
+        let Ask { place, submitter, context, token, operation } = ask;
+        let now = self.now;
+        self.recall(*place, *submitter, *context);
+        let Some(queue) = self.devices.get_mut(*place).and_then(Option::as_mut) else { return };
+        let offered = queue.offer(*context, asked_token(*submitter, *token), operation, now);
+        match offered {
+            Offered::Submit { cost_ns } => {
+                let is_shared = queue.is_shared();
+                let leases = queue.tenure.lease(*submitter, *context, is_shared, now);
+                let granted = Message::Granted { token: *token, cost_ns, leases };
+                self.shared.post(*submitter, granted);
+            }
+            Offered::Full => {
+                self.shared.post(*submitter, Message::Refused { token: *token });
+            }
+            Offered::Queued => self.make_due(*place),
+        }
+    }
+
+    /// The owner: the device is wanted by another than who has a lease.
+    pub(super) fn recall(&mut self, place: usize, submitter: usize, context: ContextId) {
+        let now = self.now;
+        let queue = self.devices.get_mut(place).and_then(Option::as_mut);
+        let Some(queue) = queue else { return };
+        if let Some((lessee, lessee_context)) = queue.tenure.recall(submitter, context, now) {
+            queue.meet(lessee_context, now);
+            self.shared.post(lessee, Message::Recall { place });
+        }
+    }
+
+    /// The owner: it is the turn of a request; true: it was another submitter's.
+    pub(super) fn grant(&self, token: Token, cost_ns: u64) -> bool {
+        let Some(submitter) = (token >> ASKER_SHIFT).checked_sub(1) else { return false };
+        let token = token & ((1 << ASKER_SHIFT) - 1);
+        let granted = Message::Granted { token, cost_ns, leases: false };
+        self.shared.post(submitter as usize, granted);
+        true
+    }
+
+    /// It is the turn of a request that was asked for.
+    pub(super) fn granted(&mut self, token: Token, cost_ns: u64, leases: bool) {
+        let (index, slot) = parts(token);
+        self.with_session(index, |this, session| {
+            let Some(volume) = Self::volume_of(session, slot) else { return };
+            let job = session.job(slot);
+            let (Some(context), Some(operation)) = (job.context, job.operation) else { return };
+            job.place = Place::Queued;
+            job.is_granted = true;
+            job.cost_ns = cost_ns;
+            if leases {
+                this.queue(&volume).tenure.leased = Some(context);
+            }
+            if session.job(slot).dead {
+                this.leave_device(session, slot, &volume, context, &operation, None);
+                session.job(slot).place = Place::Collecting;
+                return this.reap(session, index, slot);
+            }
+            this.submit(session, index, slot);
+        });
+    }
+
+    /// The owner's queue is full.
+    pub(super) fn refused(&mut self, token: Token) {
+        let (index, slot) = parts(token);
+        self.with_session(index, |this, session| {
+            session.job(slot).place = Place::Collecting;
+            if session.job(slot).dead {
+                return this.reap(session, index, slot);
+            }
+            let answer = Answer { status: status::TASK_SET_FULL, sense: None, cdb_bytes: 0 };
+            this.finish(session, index, slot, answer);
+        });
+    }
+
+    /// Takes back a request that was asked for; it stays pinned until the owner answers.
+    pub(super) fn withdraw(&mut self, session: &mut Session, slot: Slot, token: Token) {
+        let Some(volume) = Self::volume_of(session, slot) else { return };
+        let Some(context) = session.job(slot).context else { return };
+        let (owner, submitter) = (self.queue(&volume).tenure.owner, self.index);
+        let place = place_of(&volume);
+        self.shared.post(owner, Message::Withdraw { place, submitter, context, token });
+    }
+
+    /// The owner: another submitter takes a request back. If it was granted, that is the answer.
+    pub(super) fn withdrawal(
+        &mut self,
+        place: usize,
+        submitter: usize,
+        context: ContextId,
+        token: Token,
+    ) {
+        let now = self.now;
+        let Some(queue) = self.devices.get_mut(place).and_then(Option::as_mut) else { return };
+        if queue.remove(context, asked_token(submitter, token), now) {
+            self.make_due(place);
+            self.shared.post(submitter, Message::Withdrawn { token });
+        }
+    }
+
+    /// A request was taken back before its turn.
+    pub(super) fn withdrawn(&mut self, token: Token) {
+        let (index, slot) = parts(token);
+        self.with_session(index, |this, session| {
+            session.job(slot).place = Place::Collecting;
+            this.reap(session, index, slot);
+        });
+    }
+
+    /// The owner: a request that it granted is over.
+    pub(super) fn returned(
+        &mut self,
+        place: usize,
+        context: ContextId,
+        operation: &Operation,
+        cost_ns: u64,
+        took_ns: Option<Nanos>,
+    ) {
+        let now = self.now;
+        let queue = self.devices.get_mut(place).and_then(Option::as_mut);
+        let complete =
+            |queue: &mut DeviceQueue| queue.complete(context, operation, cost_ns, took_ns, now);
+        if queue.is_some_and(complete) {
+            self.make_due(place);
+        }
+    }
+
+    /// Somebody else wants the device: what waits here waits with the owner from now on.
+    pub(super) fn recalled(&mut self, place: usize) {
+        let Some(queue) = self.devices.get_mut(place).and_then(Option::as_mut) else { return };
+        let owner = queue.tenure.owner;
+        let Some(context) = queue.tenure.leased.take() else { return };
+        for token in queue.take_all(context) {
+            let (index, slot) = parts(token);
+            self.with_session(index, |this, session| this.ask(session, slot, owner, place, token));
+        }
+    }
+
+    /// The owner: a context has sessions at another submitter, and is due this.
+    pub(super) fn joined(
+        &mut self,
+        volume: &Arc<Volume>,
+        submitter: usize,
+        context: ContextId,
+        settings: Settings,
+    ) {
+        let now = self.now;
+        let place = place_of(volume);
+        let queue = self.queue(volume);
+        queue.tenure.join(context, submitter, &settings);
+        queue.set(context, settings, now);
+        // Whoever has a lease has no limit; one that it gets now has to count.
+        if queue.tenure.lessee == Some((submitter, context)) {
+            queue.tenure.lessee = None;
+            self.shared.post(submitter, Message::Recall { place });
+        }
+        self.make_due(place);
+    }
+
+    /// The owner: a context has no sessions there any more.
+    pub(super) fn left(&mut self, place: usize, submitter: usize, context: ContextId) {
+        if let Some(queue) = self.devices.get_mut(place).and_then(Option::as_mut) {
+            queue.close(context, submitter);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALONE_NS, Tenure};
+    use fairlead_sched::ContextId;
+    use fairlead_sched::settings::{Rate, Settings};
+
+    const HERE: usize = 0;
+    const THERE: usize = 1;
+
+    fn context(index: u32) -> ContextId {
+        ContextId { index, generation: 0 }
+    }
+
+    #[test]
+    fn who_is_alone_for_a_while_gets_a_lease_until_somebody_comes() {
+        let mut tenure = Tenure::of(HERE);
+        tenure.join(context(7), THERE, &Settings::default());
+        assert!(!tenure.lease(THERE, context(7), false, 0));
+        assert!(!tenure.lease(THERE, context(7), true, ALONE_NS), "others want the device");
+        assert!(tenure.lease(THERE, context(7), false, ALONE_NS));
+        assert_eq!(tenure.recall(THERE, context(7), ALONE_NS), None, "what was on its way");
+        let lessee = Some((THERE, context(7)));
+        assert_eq!(tenure.recall(HERE, context(7), ALONE_NS), lessee, "another session of it");
+        assert_eq!(tenure.recall(HERE, context(7), ALONE_NS), None, "once");
+        assert!(!tenure.lease(THERE, context(7), false, 2 * ALONE_NS - 1));
+        assert!(tenure.lease(THERE, context(7), false, 2 * ALONE_NS));
+    }
+
+    #[test]
+    fn who_asks_in_turn_with_another_or_has_a_limit_always_asks() {
+        let mut tenure = Tenure::of(HERE);
+        let limit = Rate { iops: Some(9), bytes_per_s: None };
+        tenure.join(context(7), THERE, &Settings { limit, ..Settings::default() });
+        tenure.join(context(8), THERE, &Settings::default());
+        assert!(!tenure.lease(THERE, context(7), false, 0));
+        assert!(!tenure.lease(THERE, context(7), false, 9 * ALONE_NS), "it has a limit");
+        assert!(!tenure.lease(THERE, context(8), false, 9 * ALONE_NS), "the other was here");
+        assert!(!tenure.lease(2, context(8), false, 20 * ALONE_NS), "from elsewhere");
+    }
+
+    #[test]
+    fn a_context_is_gone_when_it_has_left_everywhere() {
+        let mut tenure = Tenure::of(HERE);
+        tenure.join(context(7), THERE, &Settings::default());
+        tenure.join(context(7), HERE, &Settings::default());
+        assert!(!tenure.leave(context(7), THERE));
+        assert!(tenure.leave(context(7), HERE));
+        assert!(tenure.present.is_empty());
+    }
+
+    #[test]
+    fn only_who_neither_owns_nor_leases_asks() {
+        let mut tenure = Tenure::of(THERE);
+        assert!(tenure.asks(HERE, context(7)) && !tenure.asks(THERE, context(7)));
+        tenure.leased = Some(context(7));
+        assert!(!tenure.asks(HERE, context(7)) && tenure.asks(HERE, context(8)));
+    }
+}
