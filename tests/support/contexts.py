@@ -14,8 +14,8 @@ _NO_TIME = LatencyUs(p50=0.0, p99=0.0, mean=0.0)
 def context(key: str, **fields: Any) -> Context:
     """Return a context on ``vda`` that has done nothing but what is said.
 
-    ``ops`` counts as many reads, submitted and completed; ``queue``, ``service`` and ``response``
-    are mean times in microseconds.
+    ``ops`` counts as many reads, submitted and completed, of 1 us each; ``queue``,
+    ``service`` and ``response`` are mean times in microseconds.
     """
     ops = fields.pop("ops", 0)
     times = {name: fields.pop(name, 0.0) for name in ("queue", "service", "response")}
@@ -34,6 +34,7 @@ def context(key: str, **fields: Any) -> Context:
         "in_flight": 0,
         "submitted": ops,
         "completed": ops,
+        "cost_ns": ops * 1000,
         "entered": ops,
         "left": ops,
         **{f"{name}_time_us": LatencyUs(p50=t, p99=t, mean=t) for name, t in times.items()},
@@ -44,7 +45,7 @@ def context(key: str, **fields: Any) -> Context:
 def snapshot(*contexts: Context, interval_s: float = 1.0) -> Snapshot:
     """Return what is measured if all of it was done in the interval."""
     before = Reading(at_s=0.0, contexts=())
-    return measure(before, Reading(at_s=interval_s, contexts=contexts), {})
+    return measure(before, Reading(at_s=interval_s, contexts=contexts))
 
 
 def measured(*contexts: Context, interval_s: float = 1.0) -> dict[str, MeasuredContext]:

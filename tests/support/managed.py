@@ -78,6 +78,7 @@ class BusyPlane(FakeDataPlane):
                 bytes_read=ops * 4096,
                 submitted=ops,
                 completed=ops,
+                cost_ns=ops * 1000,
             )
         return super().contexts()
 

@@ -10,6 +10,7 @@ use crate::shared::{Message, Options, Shared, Tables, lock};
 use crate::submitter::{Discipline, Submitter};
 use crate::volume::Volume;
 use std::io;
+use std::os::fd::RawFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -177,7 +178,8 @@ impl Crew {
         thread.spawn(move || {
             wake_on_time();
             // The ring is made, enabled and used by this thread alone.
-            let made = make_driver(choice, &shared, index)
+            let made = wake_descriptor(&shared, index)
+                .and_then(|wake| make_driver(choice, wake, &format!("submitter{index}")))
                 .and_then(|(driver, made)| Ok((driver, made, Pool::new(pool_bytes)?)));
             let (driver, pool) = match made {
                 Ok((driver, made, pool)) => {
@@ -235,29 +237,33 @@ fn wake_on_time() {
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
 }
 
-/// What a submitter found when it started.
+/// What was found when a driver was made.
 #[derive(Debug)]
-struct Started {
-    name: &'static str,
+pub(crate) struct Started {
+    pub(crate) name: &'static str,
     reason: Option<String>,
     defer_taskrun: bool,
 }
 
-fn make_driver(
-    choice: DriverChoice,
-    shared: &Shared,
-    index: usize,
-) -> io::Result<(Box<dyn Driver>, Started)> {
+fn wake_descriptor(shared: &Shared, index: usize) -> io::Result<RawFd> {
     let mailbox = shared.mailboxes.get(index).ok_or_else(|| io::Error::other("no mailbox"))?;
-    let (wake, name) = (mailbox.descriptor(), format!("submitter{index}"));
+    Ok(mailbox.descriptor())
+}
+
+/// A driver for the thread that calls; `wake` is watched.
+pub(crate) fn make_driver(
+    choice: DriverChoice,
+    wake: RawFd,
+    name: &str,
+) -> io::Result<(Box<dyn Driver>, Started)> {
     let threads = |reason: Option<String>| -> io::Result<(Box<dyn Driver>, Started)> {
-        let driver = Box::new(Threads::new(wake, &name)?);
+        let driver = Box::new(Threads::new(wake, name)?);
         Ok((driver, Started { name: "threads", reason, defer_taskrun: false }))
     };
     if choice == DriverChoice::Threads {
         return threads(None);
     }
-    let ring = Uring::new(wake, &name).and_then(|(ring, features)| {
+    let ring = Uring::new(wake, name).and_then(|(ring, features)| {
         ring.enable()?;
         Ok((ring, features))
     });

@@ -7,7 +7,7 @@ pub use crate::crew::{DriverChoice, Placement, Report};
 use crate::program::Unit;
 use crate::session::{Adopt, Attentions, Lun};
 use crate::shared::{
-    Event, LogicalUnit, Message, Options, Page, SessionRecord, Shared, Tables, lock,
+    DeviceRecord, Event, LogicalUnit, Message, Options, Page, SessionRecord, Shared, Tables, lock,
 };
 use crate::volume::{self, OpenError, Spec, Volume};
 use fairlead_proto::iscsi::parameters::Parameters;
@@ -140,15 +140,7 @@ impl Engine {
     /// # Errors
     /// It cannot be served.
     pub fn add_volume(&self, spec: Spec) -> Result<Arc<Volume>, EngineError> {
-        let device = {
-            let mut devices = lock(&self.shared.devices);
-            let known = devices.iter().position(|name| *name == spec.device);
-            known.unwrap_or_else(|| {
-                devices.push(spec.device.clone());
-                devices.len() - 1
-            })
-        };
-        let device = u32::try_from(device).unwrap_or(u32::MAX);
+        let device = self.shared.device_place(&spec.device);
         let volume = Arc::new(volume::open(self.small_number(), device, spec)?);
         lock(&self.volumes).insert(volume.id, Arc::clone(&volume));
         Ok(volume)
@@ -188,6 +180,11 @@ impl Engine {
         let mut volumes: Vec<_> = lock(&self.volumes).values().map(Arc::clone).collect();
         volumes.sort_by_key(|volume| volume.id);
         volumes
+    }
+
+    /// Backing devices of all volumes that ever were, in the order of their coming.
+    pub fn devices(&self) -> Vec<Arc<DeviceRecord>> {
+        lock(&self.shared.devices).iter().map(Arc::clone).collect()
     }
 
     /// Makes a unit of a volume.

@@ -2,9 +2,10 @@
 //!
 //! [`engine::Engine`] is its handle. A [`submitter`] is one thread of the global pool; it drives
 //! [`session`]s through a [`driver`], carries commands out as [`program`]s on [`volume`]s, each in
-//! its I/O context. `unsafe` lives in this crate alone.
+//! its I/O context. [`calibration`] measures a device. `unsafe` lives in this crate alone.
 
 pub mod buffer;
+pub mod calibration;
 pub mod clock;
 pub mod crew;
 pub mod driver;

@@ -121,6 +121,8 @@ pub struct Job {
     pub is_granted: bool,
     /// What follows it, where a large one was cut.
     pub rest_bytes: u64,
+    /// What the scheduler that has let the request go counts it as.
+    pub cost_ns: u64,
     /// When the command came.
     pub arrived: Nanos,
     /// When the request was queued, then when it was submitted.
@@ -161,6 +163,7 @@ impl Job {
             buffer: None,
             operation: None,
             rest_bytes: 0,
+            cost_ns: 0,
             is_granted: false,
             arrived: 0,
             since: 0,

@@ -11,10 +11,11 @@ use fairlead_proto::scsi::sense::Sense;
 use fairlead_proto::scsi::table::CommandTable;
 use fairlead_sched::ContextId;
 use fairlead_sched::accounts::Counter;
+use fairlead_sched::cost::CostModel;
 use fairlead_sched::directory::{Directory, Entry};
 use fairlead_sched::settings::Settings;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 /// Upcalls that may wait for Python; the next is answered BUSY.
@@ -60,6 +61,34 @@ pub struct Options {
     pub memory_limit_bytes: usize,
     /// Which request a device gets next.
     pub discipline: Discipline,
+    /// What requests cost the devices that somebody has measured, by the device's name.
+    pub costs: HashMap<String, CostModel>,
+}
+
+/// A backing device, as the operator knows it.
+#[derive(Debug, Default)]
+pub struct DeviceRecord {
+    /// Its name.
+    pub name: String,
+    /// What requests cost it, if somebody has measured that.
+    pub costs: Option<CostModel>,
+    /// In thousandths; 0: nothing is known.
+    write_factor: AtomicU64,
+}
+
+impl DeviceRecord {
+    /// How many times what was said writes cost, beside reads, by all that has been seen.
+    pub fn write_factor(&self) -> f64 {
+        match self.write_factor.load(Ordering::Relaxed) {
+            0 => 1.0,
+            thousandths => thousandths as f64 / 1e3,
+        }
+    }
+
+    /// It was seen.
+    pub fn set_write_factor(&self, factor: f64) {
+        self.write_factor.store((factor * 1e3) as u64, Ordering::Relaxed);
+    }
 }
 
 /// What the control plane hears.
@@ -270,6 +299,8 @@ pub enum Message {
     Granted {
         /// Which.
         token: u64,
+        /// What it is counted as.
+        cost_ns: u64,
         /// Its context is alone on the device, and need not ask until it is told.
         leases: bool,
     },
@@ -303,6 +334,8 @@ pub enum Message {
         context: ContextId,
         /// What it was.
         operation: Operation,
+        /// What it was counted as.
+        cost_ns: u64,
         /// How long the device had it, if it had it.
         took_ns: Option<u64>,
     },
@@ -348,8 +381,8 @@ pub struct Shared {
     pub mailboxes: Vec<Mailbox<Message>>,
     /// Sessions that are not over.
     pub sessions: Mutex<HashMap<u64, Arc<SessionRecord>>>,
-    /// Names of backing devices, by place.
-    pub devices: Mutex<Vec<String>>,
+    /// Backing devices, by place.
+    pub devices: Mutex<Vec<Arc<DeviceRecord>>>,
     /// Upcalls that Python has not answered.
     pub upcalls: AtomicUsize,
     /// Which submitter schedules for a device.
@@ -377,6 +410,23 @@ impl Shared {
     /// Leaves a message for a submitter; false: it does not run.
     pub fn post(&self, submitter: usize, message: Message) -> bool {
         self.mailboxes.get(submitter).is_some_and(|mailbox| mailbox.post(message).is_ok())
+    }
+
+    /// The place of a backing device, which it gets with its first volume.
+    pub fn device_place(&self, name: &str) -> u32 {
+        let mut devices = lock(&self.devices);
+        let known = devices.iter().position(|device| device.name == name);
+        let place = known.unwrap_or_else(|| {
+            let costs = self.options.costs.get(name).copied();
+            devices.push(Arc::new(DeviceRecord { name: name.into(), costs, ..Default::default() }));
+            devices.len() - 1
+        });
+        u32::try_from(place).unwrap_or(u32::MAX)
+    }
+
+    /// The backing device at a place.
+    pub fn device(&self, place: u32) -> Option<Arc<DeviceRecord>> {
+        lock(&self.devices).get(place as usize).map(Arc::clone)
     }
 
     /// A session of this context has ended and its I/O is over.

@@ -2,12 +2,13 @@
 
 use crate::devices::to_parameters;
 use crate::scheduler::PySettings;
-use fairlead_engine::engine::LunMapping;
-use fairlead_engine::shared::{Event, Options, Page, SessionRecord};
+use fairlead_engine::engine::{DriverChoice, LunMapping};
+use fairlead_engine::shared::{DeviceRecord, Event, Options, Page, SessionRecord};
 use fairlead_engine::submitter::Discipline;
 use fairlead_engine::volume::{Kind, Spec, Volume};
 use fairlead_proto::scsi::sense::Sense;
 use fairlead_proto::scsi::table::{Execution, Field, Row, ZeroLength};
+use fairlead_sched::cost::{CostModel, Line};
 use fairlead_sched::directory::{Entry, State};
 use fairlead_sched::histogram::Reading;
 use pyo3::exceptions::PyValueError;
@@ -86,6 +87,27 @@ impl Mapping {
     }
 }
 
+/// A `DeviceCost`.
+#[derive(FromPyObject)]
+struct CostDict {
+    read: LineDict,
+    write: LineDict,
+}
+
+/// A `LinearCost`.
+#[derive(FromPyObject)]
+struct LineDict {
+    base_ns: u64,
+    per_kib_ns: u64,
+}
+
+impl CostDict {
+    fn into_costs(self) -> CostModel {
+        let line = |line: LineDict| Line { base_ns: line.base_ns, per_kib_ns: line.per_kib_ns };
+        CostModel { read: line(self.read), write: line(self.write) }
+    }
+}
+
 pub(crate) fn item<'py, T: FromPyObjectOwned<'py>>(
     dict: &Bound<'py, PyDict>,
     name: &str,
@@ -93,6 +115,15 @@ pub(crate) fn item<'py, T: FromPyObjectOwned<'py>>(
     let value =
         dict.get_item(name)?.ok_or_else(|| PyValueError::new_err(format!("{name} is missing")))?;
     value.extract().map_err(Into::into)
+}
+
+pub(crate) fn driver_choice(name: &str) -> PyResult<DriverChoice> {
+    Ok(match name {
+        "auto" => DriverChoice::Auto,
+        "io_uring" => DriverChoice::Uring,
+        "threads" => DriverChoice::Threads,
+        other => return Err(PyValueError::new_err(format!("unknown driver {other:?}"))),
+    })
 }
 
 pub(crate) fn to_options(dict: &Bound<'_, PyDict>) -> PyResult<Options> {
@@ -111,6 +142,10 @@ pub(crate) fn to_options(dict: &Bound<'_, PyDict>) -> PyResult<Options> {
             "fifo" => Discipline::Fifo,
             other => return Err(PyValueError::new_err(format!("unknown scheduler {other:?}"))),
         },
+        costs: item::<HashMap<String, CostDict>>(dict, "costs")?
+            .into_iter()
+            .map(|(device, costs)| (device, costs.into_costs()))
+            .collect(),
     })
 }
 
@@ -253,6 +288,21 @@ pub(crate) fn volumes<'py>(
     Ok(list)
 }
 
+pub(crate) fn devices<'py>(
+    py: Python<'py>,
+    records: &[Arc<DeviceRecord>],
+) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for record in records {
+        let dict = PyDict::new(py);
+        dict.set_item("name", &record.name)?;
+        dict.set_item("is_measured", record.costs.is_some())?;
+        dict.set_item("write_factor", record.write_factor())?;
+        list.append(dict)?;
+    }
+    Ok(list)
+}
+
 pub(crate) fn contexts<'py>(py: Python<'py>, entries: &[Entry]) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for entry in entries {
@@ -282,6 +332,7 @@ fn context<'py>(py: Python<'py>, entry: &Entry, state: &str) -> PyResult<Bound<'
     dict.set_item("in_flight", accounts.total(|shard| &shard.in_flight))?;
     dict.set_item("submitted", accounts.total(|shard| &shard.submitted))?;
     dict.set_item("completed", accounts.total(|shard| &shard.completed))?;
+    dict.set_item("cost_ns", accounts.total(|shard| &shard.cost_ns))?;
     dict.set_item("entered", accounts.total(|shard| &shard.entered))?;
     dict.set_item("left", accounts.total(|shard| &shard.left))?;
     dict.set_item("queue_time_us", latency(&accounts.reading(|shard| &shard.queue_time)))?;
@@ -291,7 +342,7 @@ fn context<'py>(py: Python<'py>, entry: &Entry, state: &str) -> PyResult<Bound<'
 }
 
 /// p50, p99 and mean in microseconds.
-fn latency(reading: &Reading) -> (f64, f64, f64) {
+pub(crate) fn latency(reading: &Reading) -> (f64, f64, f64) {
     let us = |ns: u64| ns as f64 / 1e3;
     (us(reading.quantile_ns(500)), us(reading.quantile_ns(990)), us(reading.mean_ns()))
 }

@@ -2,13 +2,17 @@
 //!
 //! No decisions are taken here, and no Python object is kept.
 
+mod calibration;
 mod convert;
 mod devices;
 mod scheduler;
 
-use convert::{Mapping, RowDict, contexts, event, sense_of, to_options, to_pages, to_spec};
+use calibration::PyCalibration;
+use convert::{
+    Mapping, RowDict, contexts, driver_choice, event, sense_of, to_options, to_pages, to_spec,
+};
 use devices::SimulatedDevice;
-use fairlead_engine::engine::{DriverChoice, Engine, EngineError, Login, Placement};
+use fairlead_engine::engine::{Engine, EngineError, Login, Placement};
 use fairlead_engine::shared::Tables;
 use fairlead_proto::iscsi::parameters::Parameters;
 use fairlead_proto::scsi::table::CommandTable;
@@ -44,12 +48,7 @@ impl DataPlane {
         pages_without_unit: &Bound<'_, PyDict>,
         options: &Bound<'_, PyDict>,
     ) -> PyResult<Self> {
-        let choice = match driver {
-            "auto" => DriverChoice::Auto,
-            "io_uring" => DriverChoice::Uring,
-            "threads" => DriverChoice::Threads,
-            other => return Err(PyValueError::new_err(format!("unknown driver {other:?}"))),
-        };
+        let choice = driver_choice(driver)?;
         let placement = match pool {
             "shared" => Placement::Shared,
             "per_device" => Placement::PerDevice,
@@ -149,6 +148,10 @@ impl DataPlane {
         convert::volumes(py, &self.0.volumes())
     }
 
+    fn devices<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        convert::devices(py, &self.0.devices())
+    }
+
     fn stop(&self, py: Python<'_>, drain_s: f64) -> bool {
         let patience = Duration::try_from_secs_f64(drain_s).unwrap_or(Duration::MAX);
         py.detach(|| self.0.stop(patience))
@@ -211,6 +214,7 @@ impl SessionDict {
 #[pymodule(gil_used = false)]
 fn _dataplane(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<DataPlane>()?;
+    module.add_class::<PyCalibration>()?;
     module.add_class::<FairScheduler>()?;
     module.add_class::<SimulatedDevice>()
 }

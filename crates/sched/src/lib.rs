@@ -2,7 +2,8 @@
 //!
 //! [`directory`] knows every context of the process by its key, [`arena`] is one submitter's part
 //! of them, [`accounts`] what each has used, [`scheduler`] decides which command is next
-//! ([`fair`]: everybody by their shares, [`fifo`]: first come, first served).
+//! ([`fair`]: everybody by their shares, [`fifo`]: first come, first served), [`correction`] what
+//! its request costs.
 #![forbid(unsafe_code)]
 
 pub mod accounts;
@@ -11,6 +12,7 @@ mod backlog;
 pub mod busy;
 mod calendar;
 mod class;
+pub mod correction;
 pub mod cost;
 pub mod directory;
 pub mod fair;

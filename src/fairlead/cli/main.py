@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import fairlead
+from fairlead.cli.calibrate import calibrate_command
 from fairlead.cli.check import check
 from fairlead.cli.contexts import context_app, contexts
 from fairlead.cli.serve import serve
@@ -25,6 +26,7 @@ app.command()(check)
 app.command()(contexts)
 app.add_typer(context_app)
 app.command()(sim)
+app.command("calibrate")(calibrate_command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fairlead.control.iscsi_login import MappedLun
     from fairlead.control.policies import LoadedPolicy
     from fairlead.dataplane.api import DataPlane
-    from fairlead.model.config import Config, EngineConfig
+    from fairlead.model.config import Config
     from fairlead.scsi.logical_unit import LogicalUnit
 
 
@@ -117,8 +117,9 @@ def assemble(
     )
 
 
-def engine_options(engine: EngineConfig) -> EngineOptions:
+def engine_options(config: Config) -> EngineOptions:
     """Return what the data plane is told when it is opened."""
+    engine = config.engine
     return EngineOptions(
         commands=COMMANDS,
         pages_without_logical_unit=pages.render_without_logical_unit(),
@@ -126,6 +127,11 @@ def engine_options(engine: EngineConfig) -> EngineOptions:
         submitters=engine.submitters,
         pool=engine.pool,
         scheduler=engine.scheduler,
+        costs={
+            device.name: device.cost.device_cost()
+            for device in config.devices
+            if device.cost is not None
+        },
         memory_limit_bytes=engine.memory_limit,
         queue_depth=engine.queue_depth,
         nop_interval_s=engine.nop_interval_s,

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
-from fairlead.control.device_cost import CPU, FLASH
 from fairlead.control.log import logger
 from fairlead.control.measurement import Context, Reading, measure
 from fairlead.errors import DataPlaneError
@@ -15,7 +14,6 @@ from fairlead.errors import DataPlaneError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from fairlead.control.device_cost import CostModel
     from fairlead.control.grouping import ContextKeys, Nexus
     from fairlead.control.measurement import Snapshot
     from fairlead.control.shares import Changed, Shares
@@ -152,16 +150,7 @@ class Contexts:
             await self._sleep(INTERVAL_S)
         after = self.read()
         self._reading = after
-        return self.measure(before, after)
-
-    def measure(self, before: Reading, after: Reading) -> Snapshot:
-        """Return what happened between two readings."""
-        return measure(before, after, self._costs())
-
-    def _costs(self) -> dict[str, CostModel]:
-        volumes = self._plane.volumes()
-        direct = {volume.device for volume in volumes if volume.kind == "direct"}
-        return {volume.device: FLASH if volume.device in direct else CPU for volume in volumes}
+        return measure(before, after)
 
     def _with_settings(self, info: ContextInfo) -> Context:
         due = self.shares.of(info.key, info.device)

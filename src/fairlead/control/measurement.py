@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from fairlead.control.device_cost import CPU
 from fairlead.dataplane.api import ContextInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from fairlead.control.device_cost import CostModel
     from fairlead.dataplane.api import LatencyUs
     from fairlead.sched.settings import Priority, Settings
 
@@ -50,7 +48,7 @@ class Activity:
         iops: reads and writes answered per second.
         bytes_per_s: bytes that they moved per second.
         requests_per_s: requests submitted per second, also flushes and pieces; what limits count.
-        cost_ns: what they cost the device, estimated as the scheduler does.
+        cost_ns: what they cost the device, as the scheduler counts it.
         queue_time_mean_us: from arrival to submission; None when nothing was submitted.
         service_time_mean_us: from submission to completion; None when nothing completed.
         response_time_mean_us: from arrival to answer; None when nothing was answered.
@@ -106,7 +104,7 @@ class _Share:
     got: float = 0.0
 
 
-def measure(before: Reading, after: Reading, costs: Mapping[str, CostModel]) -> Snapshot:
+def measure(before: Reading, after: Reading) -> Snapshot:
     """Return what every context of the later reading did since the earlier one.
 
     One that was not there before did all it has done in the interval.
@@ -114,14 +112,13 @@ def measure(before: Reading, after: Reading, costs: Mapping[str, CostModel]) -> 
     Args:
         before: the earlier reading.
         after: the later one.
-        costs: by device; where one is missing, the submitter's CPU.
     """
     interval_s = max(after.at_s - before.at_s, 1e-9)
     earlier = {(context.index, context.generation): context for context in before.contexts}
     pairs = [
         (earlier.get((context.index, context.generation)), context) for context in after.contexts
     ]
-    cost_ns = [_cost_ns(old, new, costs.get(new.device, CPU)) for old, new in pairs]
+    cost_ns = [_grown(old, new, "cost_ns") for old, new in pairs]
     shares = _shares(after.contexts, cost_ns)
     return Snapshot(
         interval_s=interval_s,
@@ -163,14 +160,6 @@ def _measured(
 def _grown(old: Context | None, new: Context, counter: str) -> int:
     now: int = getattr(new, counter)
     return now if old is None else now - int(getattr(old, counter))
-
-
-def _cost_ns(old: Context | None, new: Context, model: CostModel) -> int:
-    reads, writes = _grown(old, new, "commands_read"), _grown(old, new, "commands_write")
-    others = _grown(old, new, "commands_other")
-    return model.read.of(reads, _grown(old, new, "bytes_read")) + model.write.of(
-        writes + others, _grown(old, new, "bytes_written")
-    )
 
 
 def _mean_us(

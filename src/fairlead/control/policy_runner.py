@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from fairlead.control.log import logger
+from fairlead.control.measurement import measure
 from fairlead.model.shares import ShareChange
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class PolicyRunner:
             before, self._before = self._before, after
             if before is None:
                 return
-            snapshot = self._contexts.measure(before, after)
+            snapshot = measure(before, after)
             self._reading_s = self._clock() - started_s
             answer = await self._ask(snapshot)
             if answer is not None and self._worker.error is None:

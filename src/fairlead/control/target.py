@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fairlead.control.measurement import Context, Snapshot
     from fairlead.control.shares import Due
     from fairlead.control.volumes import PreparedVolume
-    from fairlead.dataplane.api import DataPlane, EngineOptions, SessionInfo, VolumeInfo
+    from fairlead.dataplane.api import DataPlane, DeviceInfo, EngineOptions, SessionInfo, VolumeInfo
     from fairlead.model.shares import ShareChange
     from fairlead.scsi.identity import Identity
     from fairlead.scsi.logical_unit import LogicalUnit
@@ -121,7 +121,7 @@ class Target:
         is_pooled = config.engine.pool == "per_device"
         grouping = load_grouping("none" if is_pooled else config.grouping, config.groups)
         loaded = load_policies(config.policies)
-        plane = await asyncio.to_thread(self._open_plane, engine_options(config.engine))
+        plane = await asyncio.to_thread(self._open_plane, engine_options(config))
         parts = assemble(
             config,
             plane,
@@ -316,6 +316,10 @@ class Target:
     def volumes(self) -> list[VolumeInfo]:
         """Return the open volumes."""
         return self._running().plane.volumes()
+
+    def devices(self) -> list[DeviceInfo]:
+        """Return the backing devices of the volumes, and what is known of their costs."""
+        return self._running().plane.devices()
 
     def accounts(self) -> dict[str, Any]:
         """Return the whole book as JSON types, also of what has ended; works before and after.

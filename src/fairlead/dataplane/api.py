@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from fairlead.devices.interface import DeviceParameters
     from fairlead.proto.iscsi.session import SessionParameters
+    from fairlead.sched.device_cost import DeviceCost
     from fairlead.sched.settings import Settings
     from fairlead.scsi.cdb import Command
     from fairlead.scsi.sense import Sense
@@ -43,6 +44,8 @@ class EngineOptions:
         nop_interval_s: an idle session is asked for a sign of life after this time; 0 never.
         nop_timeout_s: without that sign for this time the session ends.
         scheduler: ``fair``: everybody by their shares; ``fifo``: first come, first served.
+        costs: what requests past the page cache cost the devices that somebody has measured, by
+            the device's name. What is answered from memory costs the submitter's time.
         stall_s: a device that has not answered for this time is reported.
     """
 
@@ -52,6 +55,7 @@ class EngineOptions:
     submitters: int | None = None
     pool: Pool = "shared"
     scheduler: SchedulerKind = "fair"
+    costs: Mapping[str, DeviceCost] = field(default_factory=dict)
     memory_limit_bytes: int = 512 << 20
     queue_depth: int = 128
     nop_interval_s: float = 15.0
@@ -125,8 +129,9 @@ class ContextInfo:
     ``index`` and ``generation`` name it, see `DataPlane.set_context`.
     ``queue_time_us`` is from the arrival of a command (with its data) to its submission,
     ``service_time_us`` from there to its completion, ``response_time_us`` from the arrival of a
-    command to its answer. ``entered`` and ``left`` are equal whenever
-    no submitter is inside.
+    command to its answer. ``cost_ns`` is the device's time that its requests took, as it was
+    estimated when they were queued: what shares are counted in. ``entered`` and ``left`` are
+    equal whenever no submitter is inside.
     """
 
     index: int
@@ -146,6 +151,7 @@ class ContextInfo:
     response_time_us: LatencyUs
     submitted: int
     completed: int
+    cost_ns: int
     entered: int
     left: int
 
@@ -185,6 +191,19 @@ class VolumeInfo:
     thin: bool
     may_block: MayBlock
     fault: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceInfo:
+    """A backing device of one or more volumes, and what is known of its costs.
+
+    ``is_measured``: `EngineOptions.costs` has it. ``write_factor``: how many times what was said
+    writes really cost it beside reads, as seen while clients competed for it, 1/8..8; 1 until then.
+    """
+
+    name: str
+    is_measured: bool
+    write_factor: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -415,6 +434,10 @@ class DataPlane(Protocol):
 
     def volumes(self) -> list[VolumeInfo]:
         """Return the open volumes."""
+        ...
+
+    def devices(self) -> list[DeviceInfo]:
+        """Return the backing devices of the volumes."""
         ...
 
     def stop(self, *, drain_s: float) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fairlead.dataplane.api import (
     ContextInfo,
     ContextReleased,
+    DeviceInfo,
     LatencyUs,
     LunMapping,
     SessionEnded,
@@ -270,6 +271,14 @@ class FakeDataPlane:
             for number, volume in self._volumes.items()
         ]
 
+    def devices(self) -> list[DeviceInfo]:
+        """See `DataPlane.devices`."""
+        names = dict.fromkeys(volume.spec.device for volume in self._volumes.values())
+        return [
+            DeviceInfo(name=name, is_measured=name in self.options.costs, write_factor=1.0)
+            for name in names
+        ]
+
     def stop(self, *, drain_s: float) -> None:
         """See `DataPlane.stop`."""
         if self.drained_s is None:
@@ -332,6 +341,7 @@ def _context(index: int, key: str, device: str, *, sessions: int) -> ContextInfo
         response_time_us=_NO_TIME,
         submitted=0,
         completed=0,
+        cost_ns=0,
         entered=0,
         left=0,
     )

@@ -14,6 +14,7 @@ from fairlead import _dataplane
 from fairlead.dataplane.api import (
     ContextInfo,
     ContextReleased,
+    DeviceInfo,
     DeviceResumed,
     DeviceStalled,
     LatencyUs,
@@ -79,6 +80,7 @@ class NativeDataPlane:
                     "queue_depth": options.queue_depth,
                     "memory_limit_bytes": options.memory_limit_bytes,
                     "scheduler": options.scheduler,
+                    "costs": dict(options.costs),
                 },
             )
         except OSError as error:
@@ -174,6 +176,10 @@ class NativeDataPlane:
     def volumes(self) -> list[VolumeInfo]:
         """See `DataPlane.volumes`."""
         return [VolumeInfo(**volume) for volume in self._plane.volumes()]
+
+    def devices(self) -> list[DeviceInfo]:
+        """See `DataPlane.devices`."""
+        return [DeviceInfo(**device) for device in self._plane.devices()]
 
     def stop(self, *, drain_s: float) -> None:
         """See `DataPlane.stop`."""

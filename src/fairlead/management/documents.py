@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from fairlead.control.measurement import MeasuredContext, Snapshot
     from fairlead.control.shares import Due, Origin
-    from fairlead.dataplane.api import SessionInfo, VolumeInfo
+    from fairlead.dataplane.api import DeviceInfo, SessionInfo, VolumeInfo
     from fairlead.sched.settings import Settings
 
 # Enough to see who a device is shared with; all of them are in the list of contexts.
@@ -39,10 +39,13 @@ def context_document(context: MeasuredContext) -> dict[str, Any]:
     return {**document, "settings": settings_document(context.settings)}
 
 
-def contexts_document(snapshot: Snapshot, contexts: Iterable[MeasuredContext]) -> dict[str, Any]:
-    """Return these contexts of a snapshot."""
+def contexts_document(
+    snapshot: Snapshot, contexts: Iterable[MeasuredContext], devices: Iterable[DeviceInfo]
+) -> dict[str, Any]:
+    """Return these contexts of a snapshot, and these devices."""
     return {
         "interval_s": snapshot.interval_s,
+        "devices": [asdict(device) for device in devices],
         "contexts": [context_document(context) for context in contexts],
     }
 

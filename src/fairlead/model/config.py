@@ -138,7 +138,7 @@ class Config(Model):
         groups: clients that share a context with ``grouping = "group"``; the first that matches.
         identity: what names a client: its initiator name, or its ``address``.
         shares: what contexts are due; every rule that matches applies, in order.
-        devices: what backing devices can hold.
+        devices: what backing devices can hold, and what requests cost them.
         policies: what changes shares while the target runs.
     """
 

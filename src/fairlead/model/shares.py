@@ -16,6 +16,12 @@ from pydantic import BeforeValidator, Field, model_validator
 from fairlead.model.frozen import Model
 from fairlead.model.size import SizeBytes
 from fairlead.sched import settings
+from fairlead.sched.device_cost import (
+    BASE_NS_MAX,
+    PER_KIB_NS_MAX,
+    DeviceCost,
+    LinearCost,
+)
 from fairlead.sched.settings import Priority, Rate, Settings
 
 if TYPE_CHECKING:
@@ -115,23 +121,59 @@ class ShareRule(ShareChange):
     contexts: ContextPattern
 
 
+BaseUs = Annotated[float, Field(ge=0.001, le=BASE_NS_MAX / 1000)]
+PerKibUs = Annotated[float, Field(ge=0, le=PER_KIB_NS_MAX / 1000)]
+
+
+class CostConfig(Model):
+    """What requests past the page cache cost a device; ``fairlead calibrate`` measures it.
+
+    Attributes:
+        read_base_us: of each read, in microseconds of the device's time: 0.001..10^6.
+        read_per_kib_us: of each KiB that it reads: 0..10^4.
+        write_base_us: of each write.
+        write_per_kib_us: of each KiB that it writes.
+    """
+
+    read_base_us: BaseUs
+    read_per_kib_us: PerKibUs
+    write_base_us: BaseUs
+    write_per_kib_us: PerKibUs
+
+    def device_cost(self) -> DeviceCost:
+        """Return the same in nanoseconds."""
+        return DeviceCost(
+            read=_line(self.read_base_us, self.read_per_kib_us),
+            write=_line(self.write_base_us, self.write_per_kib_us),
+        )
+
+
+def _line(base_us: float, per_kib_us: float) -> LinearCost:
+    return LinearCost(base_ns=round(base_us * 1000), per_kib_ns=round(per_kib_us * 1000))
+
+
 class DeviceConfig(Model):
-    """What a backing device can hold, so that no more is guaranteed than there is.
+    """A backing device: what it can hold, so that no more is guaranteed, and what it is costed at.
 
     Attributes:
         name: as ``fairlead serve --json`` shows it: ``vda``.
         iops: requests per second that it keeps up for good, of the kind that clients send.
         bytes_per_s: likewise.
+        cost: of its requests; without it, flash as it usually is.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     iops: Iops | None = None
     bytes_per_s: BytesPerS | None = None
+    cost: CostConfig | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if self.iops is None and self.bytes_per_s is None:
-            raise ValueError(f"device {self.name!r} has no capacity; give iops or bytes_per_s")
+        if self.iops is None and self.bytes_per_s is None and self.cost is None:
+            raise ValueError(
+                f"device {self.name!r} has no capacity; give iops, bytes_per_s or cost, which "
+                "fairlead calibrate measures"
+            )
         return self
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def drawn(*contexts: Context, width: int = 80) -> list[str]:
     found = snapshot(*contexts)
     console = Console(file=io.StringIO(), width=width)
-    console.print(context_table(contexts_document(found, found.contexts), columns=width))
+    console.print(context_table(contexts_document(found, found.contexts, []), columns=width))
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 

@@ -25,6 +25,7 @@ CONTEXT = ContextInfo(
     response_time_us=TIMES,
     submitted=6,
     completed=6,
+    cost_ns=6000,
     entered=6,
     left=6,
 )

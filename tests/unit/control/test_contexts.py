@@ -17,6 +17,7 @@ from fairlead.errors import ConfigError, DataPlaneError
 from fairlead.model.config import Config
 from fairlead.model.document import DocumentError
 from fairlead.model.shares import ShareChange
+from fairlead.sched.device_cost import DeviceCost, LinearCost
 from fairlead.sched.settings import Rate, Settings
 from fairlead.testing import connect_async
 from tests.support.waiting import wait_until_async
@@ -197,6 +198,23 @@ async def test_a_capacity_of_no_device_is_told(
     assert lines == ["device.unknown device=vdb known=vda"]
 
 
+async def test_the_data_plane_hears_what_requests_cost_a_device(planes: Planes) -> None:
+    cost = {
+        "read_base_us": 4.49,
+        "read_per_kib_us": 0.382,
+        "write_base_us": 7.16,
+        "write_per_kib_us": 0,
+    }
+    devices = [{"name": "vda", "cost": cost}, {"name": "vdb", "iops": 10}]
+    async with serving(planes, devices=devices):
+        assert planes.plane.options.costs == {
+            "vda": DeviceCost(
+                read=LinearCost(base_ns=4490, per_kib_ns=382),
+                write=LinearCost(base_ns=7160, per_kib_ns=0),
+            )
+        }
+
+
 async def test_a_policy_of_the_document_runs(planes: Planes) -> None:
     goal = {"kind": "latency-goal", "contexts": "*:anna", "goal_ms": 1, "interval_s": 0.01}
     async with (
@@ -212,7 +230,7 @@ async def test_a_policy_of_the_document_runs(planes: Planes) -> None:
             count += 1000
             slow = LatencyUs(p50=9e3, p99=9e3, mean=9e3)
             planes.plane.book(ANNA, "vda", commands_read=count, response_time_us=slow)
-            planes.plane.book(BEN, "vda", commands_read=count, submitted=count)
+            planes.plane.book(BEN, "vda", commands_read=count, submitted=count, cost_ns=count)
             return bool(planes.plane.settings)
 
         await wait_until_async(is_limited, "the others are limited")

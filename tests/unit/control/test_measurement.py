@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from fairlead.control.device_cost import CPU, FLASH
 from fairlead.control.measurement import Reading, measure
 from fairlead.sched.settings import Priority, Rate, Settings
 from tests.support.contexts import context, measured
@@ -12,7 +11,7 @@ def test_rates_are_of_the_interval() -> None:
     before = context("a", ops=1000, queue=10.0, service=100.0, response=120.0)
     after = context("a", ops=3000, queue=20.0, service=100.0, response=140.0)
     [found] = measure(
-        Reading(at_s=5.0, contexts=(before,)), Reading(at_s=7.0, contexts=(after,)), {}
+        Reading(at_s=5.0, contexts=(before,)), Reading(at_s=7.0, contexts=(after,))
     ).contexts
     activity = found.activity
     assert (activity.iops, activity.requests_per_s) == (1000.0, 1000.0)
@@ -21,7 +20,7 @@ def test_rates_are_of_the_interval() -> None:
     assert activity.queue_time_mean_us == pytest.approx(25.0)
     assert activity.service_time_mean_us == pytest.approx(100.0)
     assert activity.response_time_mean_us == pytest.approx(150.0)
-    assert activity.cost_ns == 2000 * 3_360
+    assert activity.cost_ns == 2000 * 1000
     assert found.commands_read == 3000
 
 
@@ -30,7 +29,7 @@ def test_a_context_that_did_nothing_has_no_times_and_no_share() -> None:
     busy = context("b")
     after = (idle, context("b", ops=10))
     found = measure(
-        Reading(at_s=0.0, contexts=(idle, busy)), Reading(at_s=1.0, contexts=after), {}
+        Reading(at_s=0.0, contexts=(idle, busy)), Reading(at_s=1.0, contexts=after)
     ).contexts
     activity = found[0].activity
     assert (activity.iops, activity.share_due, activity.share_got) == (0.0, 0.0, 0.0)
@@ -43,7 +42,7 @@ def test_a_new_context_in_an_old_ones_place_begins_at_nothing() -> None:
     old = context("a", ops=1_000_000, index=7, generation=1)
     new = context("b", ops=10, index=7, generation=2)
     [found] = measure(
-        Reading(at_s=0.0, contexts=(old,)), Reading(at_s=1.0, contexts=(new,)), {}
+        Reading(at_s=0.0, contexts=(old,)), Reading(at_s=1.0, contexts=(new,))
     ).contexts
     assert found.activity.iops == 10.0
 
@@ -82,15 +81,12 @@ def test_a_class_is_due_what_those_above_leave() -> None:
 
 
 def test_cost_and_not_requests_makes_a_share() -> None:
-    contexts = (
-        context("small", ops=100),
-        context("large", ops=100, bytes_read=100 << 20),
-    )
-    nothing = Reading(at_s=0.0, contexts=())
-    for model in (CPU, FLASH):
-        found = measure(nothing, Reading(at_s=1.0, contexts=contexts), {"vda": model}).contexts
-        small, large = (model.read.of(100, size) for size in (409_600, 100 << 20))
-        assert found[1].activity.share_got == pytest.approx(large / (small + large))
+    """Also of what a context had done before."""
+    before = (context("small", ops=100), context("large", ops=100, cost_ns=50_000_000))
+    after = (context("small", ops=400), context("large", ops=200, cost_ns=50_900_000))
+    found = measure(Reading(at_s=0.0, contexts=before), Reading(at_s=1.0, contexts=after)).contexts
+    assert [c.activity.share_got for c in found] == [0.25, 0.75]
+    assert [c.activity.cost_ns for c in found] == [300_000, 900_000]
 
 
 @pytest.mark.parametrize(

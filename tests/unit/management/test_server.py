@@ -92,6 +92,8 @@ async def test_contexts_have_accounts_settings_and_activity(
         assert anna["activity"]["share_got"] == pytest.approx(0.25)
         assert by_key[BEN]["activity"]["share_got"] == pytest.approx(0.75)
         assert "configured" not in anna
+        [device] = document["devices"]
+        assert device == {"name": "vda", "is_measured": False, "write_factor": 1.0}
 
 
 async def test_contexts_are_filtered(tmp_path: Path, no_waiting: None) -> None:

@@ -12,6 +12,14 @@ grouping = "group"
 name = "backup"
 initiators = ["*:backup-*"]
 """
+COST = """\
+[[devices]]
+name = 'vda'
+cost.read_base_us = 60
+cost.read_per_kib_us = 5
+cost.write_base_us = 180
+cost.write_per_kib_us = 5
+"""
 
 
 def mistakes(text: str) -> list[str]:
@@ -82,7 +90,25 @@ def mistakes(text: str) -> list[str]:
         ),
         (
             "[[devices]]\nname = 'vda'",
-            "1: devices[0]: device 'vda' has no capacity (give iops or bytes_per_s)",
+            "1: devices[0]: device 'vda' has no capacity (give iops, bytes_per_s or cost, "
+            "which fairlead calibrate measures)",
+        ),
+        (
+            COST.replace("read_base_us = 60", "read_base_us = 0"),
+            "3: devices[0].cost.read_base_us = 0: out of range (take at least 0.001)",
+        ),
+        (
+            COST.replace("write_per_kib_us = 5", "write_per_kib_us = 10_001"),
+            "6: devices[0].cost.write_per_kib_us = 10001: out of range (take at most 10000)",
+        ),
+        (
+            COST.replace("cost.write_base_us = 180\n", ""),
+            "3: devices[0].cost.write_base_us: missing (add write_base_us = ...)",
+        ),
+        (
+            COST + "cost.write_us = 1",
+            "7: devices[0].cost.write_us = 1: no such field (did you mean write_base_us? there "
+            "are: read_base_us, read_per_kib_us, write_base_us, write_per_kib_us)",
         ),
         (
             "[[devices]]\nname = 'vda'\niops = 1\n[[devices]]\nname = 'vda'\niops = 1",

@@ -2,9 +2,11 @@
 
 use super::owner::Tenure;
 use crate::operation::{Kind, Operation};
+use crate::shared::DeviceRecord;
 use crate::volume::Volume;
 use fairlead_devices::Parameters;
 use fairlead_sched::busy;
+use fairlead_sched::correction::{self, Correction};
 use fairlead_sched::cost::{CostModel, Direction, Line};
 use fairlead_sched::fair::{Device, Fair};
 use fairlead_sched::fifo::Fifo;
@@ -12,6 +14,7 @@ use fairlead_sched::scheduler::{Full, Next, Request, Scheduler, Token};
 use fairlead_sched::settings::Settings;
 use fairlead_sched::window::Window;
 use fairlead_sched::{ContextId, Nanos};
+use std::sync::Arc;
 
 /// Requests that may wait for one device on one submitter, in first come, first served order.
 const QUEUED_MAX: usize = 8192;
@@ -41,7 +44,10 @@ pub enum Discipline {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Offered {
     /// The device can have it at once.
-    Submit,
+    Submit {
+        /// What it is counted as.
+        cost_ns: u64,
+    },
     /// It waits for its turn.
     Queued,
     /// There is no room: TASK SET FULL.
@@ -107,8 +113,10 @@ impl Outstanding {
 pub(super) struct DeviceQueue {
     scheduler: Box<dyn Scheduler>,
     costs: CostModel,
-    /// What a small request costs, which is its place in the window.
-    unit_ns: u64,
+    /// Learns what writes really cost beside reads. Not where another schedules the device, nor of
+    /// what is answered from memory: there it is known.
+    correction: Option<Correction>,
+    record: Arc<DeviceRecord>,
     window: Window,
     requests_max: usize,
     /// Reads and writes longer than this are cut while others want the device.
@@ -127,19 +135,21 @@ pub(super) struct DeviceQueue {
 }
 
 impl DeviceQueue {
-    /// For the device of this volume, which may have so many requests in flight.
+    /// For the device of this volume, scheduled by `owner`, which may have so many requests in
+    /// flight. What they cost it is what somebody has measured; what is answered from memory costs
+    /// our own time.
     pub(super) fn new(
         volume: &Volume,
+        record: Arc<DeviceRecord>,
         owner: usize,
+        here: usize,
         requests_max: usize,
         discipline: Discipline,
     ) -> Self {
         let is_direct = volume.is_direct();
-        let costs = match &volume.spec.simulated {
-            Some(parameters) => simulated_costs(parameters),
-            None if is_direct => CostModel::FLASH,
-            None => CostModel::CPU,
-        };
+        let known = record.costs.or_else(|| volume.spec.simulated.as_ref().map(simulated_costs));
+        let costs = if is_direct { known.unwrap_or(CostModel::FLASH) } else { CostModel::CPU };
+        let learns = is_direct && discipline == Discipline::Fair && owner == here;
         let read = |bytes| costs.estimate(Direction::Read, bytes);
         let unit_ns = read(4096);
         let floor = if is_direct { DIRECT_FLOOR } else { BUFFERED_FLOOR };
@@ -148,15 +158,17 @@ impl DeviceQueue {
             (longest_bytes(costs.read, piece_ns), longest_bytes(costs.write, piece_ns))
         });
         let (longest_read, longest_write) = cut_bytes.unwrap_or((PIECE_BYTES, PIECE_BYTES));
-        let cost_max_ns = read(longest_read).max(costs.estimate(Direction::Write, longest_write));
+        let write_ns = costs.estimate(Direction::Write, longest_write);
+        let factor_max = if learns { correction::FACTOR_MAX } else { 1 };
+        let cost_max_ns = read(longest_read).max(write_ns.saturating_mul(factor_max));
         let device = if volume.has_device() {
-            // The window counts requests.
+            // The window counts requests: each takes 1 of it, whatever it costs.
             Device {
-                window_ns: floor * unit_ns,
+                window_ns: floor,
                 cost_max_ns,
                 small_ns: read(SMALL_BYTES),
-                reserve_ns: RESERVED * unit_ns,
-                place_ns: Some(unit_ns),
+                reserve_ns: RESERVED,
+                place_ns: Some(1),
             }
         } else {
             // A turn's worth of the submitter's time.
@@ -170,8 +182,9 @@ impl DeviceQueue {
         Self {
             scheduler,
             costs,
+            correction: learns.then(Correction::default),
+            record,
             window: Window::new(floor),
-            unit_ns,
             requests_max,
             cut_bytes,
             small_ns: read(SMALL_BYTES),
@@ -183,12 +196,22 @@ impl DeviceQueue {
         }
     }
 
-    /// What a request costs.
-    fn cost_ns(&self, operation: &Operation) -> u64 {
+    /// What a request costs, as it was said.
+    fn estimate(&self, operation: &Operation) -> (Direction, u64) {
         // What moves nothing takes as long whatever its length.
         let moves = operation.kind.moves_bytes();
         let bytes = if moves { operation.length_bytes } else { 0 };
-        self.costs.estimate(direction_of(operation.kind), bytes)
+        let direction = direction_of(operation.kind);
+        (direction, self.costs.estimate(direction, bytes))
+    }
+
+    /// And as it is counted now.
+    fn cost_ns(&self, operation: &Operation) -> u64 {
+        let (direction, estimate_ns) = self.estimate(operation);
+        match &self.correction {
+            Some(correction) => correction.cost_ns(direction, estimate_ns),
+            None => estimate_ns,
+        }
     }
 
     /// Several contexts want the device.
@@ -221,7 +244,7 @@ impl DeviceQueue {
         let length_bytes = u32::try_from(operation.length_bytes).unwrap_or(u32::MAX);
         let request = Request { context, token, cost_ns, length_bytes };
         if self.has_room() && self.scheduler.bypass(&request, now) {
-            return Offered::Submit;
+            return Offered::Submit { cost_ns };
         }
         match self.scheduler.push(request, now) {
             Ok(()) => Offered::Queued,
@@ -246,40 +269,61 @@ impl DeviceQueue {
         outstanding.requests = outstanding.requests.saturating_sub(1);
     }
 
-    /// The next request for the device.
-    pub(super) fn next(&mut self, now: Nanos) -> Option<Token> {
+    /// The next request for the device, and what it is counted as.
+    pub(super) fn next(&mut self, now: Nanos) -> Option<(Token, u64)> {
         self.resize(now);
-        if !self.has_room() {
-            return None;
+        let next = if self.has_room() { self.scheduler.next(now) } else { Next::WindowFull };
+        if let Next::Submit(request) = next {
+            return Some((request.token, request.cost_ns));
         }
-        match self.scheduler.next(now) {
-            Next::Submit(request) => Some(request.token),
-            Next::WindowFull | Next::Idle => None,
+        self.look(next == Next::WindowFull, now);
+        None
+    }
+
+    /// Whether the device has all that it should have, and more waits.
+    fn look(&mut self, is_busy: bool, now: Nanos) {
+        if let Some(correction) = &mut self.correction
+            && correction.look(is_busy, now)
+        {
+            self.record.set_write_factor(correction.ratio());
         }
     }
 
-    /// A request is over, after this time with the device if it came there; true: something may be
-    /// next.
+    /// A request is over that was counted as this, after this time with the device if it came there;
+    /// true: something may be next.
     pub(super) fn complete(
         &mut self,
         context: ContextId,
         operation: &Operation,
+        cost_ns: u64,
         took_ns: Option<Nanos>,
+        now: Nanos,
     ) -> bool {
         self.is_gone(context);
-        let cost_ns = self.cost_ns(operation);
+        let (direction, estimate_ns) = self.estimate(operation);
+        match &mut self.correction {
+            Some(correction) if took_ns.is_some() && operation.kind.moves_bytes() => {
+                correction.completed(direction, estimate_ns);
+            }
+            Some(correction) if took_ns.is_some() => correction.spoil(),
+            _ => {}
+        }
         match (&mut self.answered, took_ns) {
             (Some(answered), Some(_)) => answered.push(cost_ns),
             (_, took_ns) => {
                 self.scheduler.complete(cost_ns);
                 if let Some(took_ns) = took_ns {
-                    let is_small = cost_ns <= self.small_ns;
-                    let kind = busy::Kind::of(direction_of(operation.kind), is_small);
-                    self.window.completed(kind, cost_ns, took_ns);
+                    // By what was said: that does not change from one request to the next.
+                    let kind = busy::Kind::of(direction, estimate_ns <= self.small_ns);
+                    self.window.completed(kind, estimate_ns, took_ns);
                 }
             }
         }
-        self.scheduler.queued() > 0
+        let more_waits = self.scheduler.queued() > 0;
+        if !more_waits {
+            self.look(false, now);
+        }
+        more_waits
     }
 
     /// The wire has had its turn, and time has passed: what was answered at once makes room. True:
@@ -350,6 +394,6 @@ impl DeviceQueue {
         let (in_flight, queued) = (self.scheduler.in_flight(), self.scheduler.queued());
         let size = self.window.size(in_flight as u64, queued as u64, now);
         self.is_shared = size.is_shared;
-        self.scheduler.set_window(size.requests.saturating_mul(self.unit_ns).min(u64::MAX / 2));
+        self.scheduler.set_window(size.requests.min(u64::MAX / 2));
     }
 }

@@ -31,7 +31,8 @@ impl Submitter {
                 // What memory answers is limited by the submitter, and each shares itself.
                 here
             };
-            DeviceQueue::new(volume, owner, requests_max, discipline)
+            let record = shared.device(volume.device).unwrap_or_default();
+            DeviceQueue::new(volume, record, owner, here, requests_max, discipline)
         })
     }
 
@@ -76,7 +77,10 @@ impl Submitter {
         }
         self.recall(place, here, context);
         match self.queue(&volume).offer(context, token(index, slot), &piece, now) {
-            Offered::Submit => self.submit(session, index, slot),
+            Offered::Submit { cost_ns } => {
+                session.job(slot).cost_ns = cost_ns;
+                self.submit(session, index, slot);
+            }
             Offered::Queued => self.make_due(place),
             Offered::Full => {
                 let answer = Answer { status: status::TASK_SET_FULL, sense: None, cdb_bytes: 0 };
@@ -94,12 +98,16 @@ impl Submitter {
             loop {
                 let now = self.now;
                 let queue = self.devices.get_mut(place).and_then(Option::as_mut);
-                let Some(token) = queue.and_then(|queue| queue.next(now)) else { break };
-                if self.grant(token) {
+                let next = queue.and_then(|queue| queue.next(now));
+                let Some((token, cost_ns)) = next else { break };
+                if self.grant(token, cost_ns) {
                     continue;
                 }
                 let (index, slot) = parts(token);
-                self.with_session(index, |this, session| this.submit(session, index, slot));
+                self.with_session(index, |this, session| {
+                    session.job(slot).cost_ns = cost_ns;
+                    this.submit(session, index, slot);
+                });
             }
         }
     }
@@ -153,12 +161,18 @@ impl Submitter {
         if operation.kind == Kind::Flush {
             return;
         }
-        let place = place_of(volume);
-        if std::mem::take(&mut session.job(slot).is_granted) {
+        let (place, now) = (place_of(volume), self.now);
+        let job = session.job(slot);
+        let cost_ns = job.cost_ns;
+        if let (Some(shard), Some(_)) = (self.arena.shard(context), took_ns) {
+            shard.cost_ns.add(cost_ns);
+        }
+        if std::mem::take(&mut job.is_granted) {
             let owner = self.queue(volume).tenure.owner;
             let operation = *operation;
-            self.shared.post(owner, Message::Returned { place, context, operation, took_ns });
-        } else if self.queue(volume).complete(context, operation, took_ns) {
+            let returned = Message::Returned { place, context, operation, cost_ns, took_ns };
+            self.shared.post(owner, returned);
+        } else if self.queue(volume).complete(context, operation, cost_ns, took_ns, now) {
             self.make_due(place);
         }
     }

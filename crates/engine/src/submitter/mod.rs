@@ -244,14 +244,14 @@ impl Submitter {
             }
             Message::Aborted(group) => self.one_aborted(group),
             Message::Ask(ask) => self.asked(&ask),
-            Message::Granted { token, leases } => self.granted(token, leases),
+            Message::Granted { token, cost_ns, leases } => self.granted(token, cost_ns, leases),
             Message::Refused { token } => self.refused(token),
             Message::Withdraw { place, submitter, context, token } => {
                 self.withdrawal(place, submitter, context, token);
             }
             Message::Withdrawn { token } => self.withdrawn(token),
-            Message::Returned { place, context, operation, took_ns } => {
-                self.returned(place, context, &operation, took_ns);
+            Message::Returned { place, context, operation, cost_ns, took_ns } => {
+                self.returned(place, context, &operation, cost_ns, took_ns);
             }
             Message::Recall { place } => self.recalled(place),
             Message::Joined { volume, submitter, context, settings } => {

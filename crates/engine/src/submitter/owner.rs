@@ -7,7 +7,7 @@
 //! lease: its submitter schedules for it without asking, until somebody else comes and the owner
 //! recalls the lease. Whoever has a limit or a guarantee always asks, because the owner counts.
 
-use super::device::{Offered, place_of};
+use super::device::{DeviceQueue, Offered, place_of};
 use super::{Submitter, Token, parts};
 use crate::operation::Operation;
 use crate::session::{Place, Session};
@@ -165,10 +165,11 @@ impl Submitter {
         let Some(queue) = self.devices.get_mut(*place).and_then(Option::as_mut) else { return };
         let offered = queue.offer(*context, asked_token(*submitter, *token), operation, now);
         match offered {
-            Offered::Submit => {
+            Offered::Submit { cost_ns } => {
                 let is_shared = queue.is_shared();
                 let leases = queue.tenure.lease(*submitter, *context, is_shared, now);
-                self.shared.post(*submitter, Message::Granted { token: *token, leases });
+                let granted = Message::Granted { token: *token, cost_ns, leases };
+                self.shared.post(*submitter, granted);
             }
             Offered::Full => {
                 self.shared.post(*submitter, Message::Refused { token: *token });
@@ -189,15 +190,16 @@ impl Submitter {
     }
 
     /// The owner: it is the turn of a request; true: it was another submitter's.
-    pub(super) fn grant(&self, token: Token) -> bool {
+    pub(super) fn grant(&self, token: Token, cost_ns: u64) -> bool {
         let Some(submitter) = (token >> ASKER_SHIFT).checked_sub(1) else { return false };
         let token = token & ((1 << ASKER_SHIFT) - 1);
-        self.shared.post(submitter as usize, Message::Granted { token, leases: false });
+        let granted = Message::Granted { token, cost_ns, leases: false };
+        self.shared.post(submitter as usize, granted);
         true
     }
 
     /// It is the turn of a request that was asked for.
-    pub(super) fn granted(&mut self, token: Token, leases: bool) {
+    pub(super) fn granted(&mut self, token: Token, cost_ns: u64, leases: bool) {
         let (index, slot) = parts(token);
         self.with_session(index, |this, session| {
             let Some(volume) = Self::volume_of(session, slot) else { return };
@@ -205,6 +207,7 @@ impl Submitter {
             let (Some(context), Some(operation)) = (job.context, job.operation) else { return };
             job.place = Place::Queued;
             job.is_granted = true;
+            job.cost_ns = cost_ns;
             if leases {
                 this.queue(&volume).tenure.leased = Some(context);
             }
@@ -270,10 +273,14 @@ impl Submitter {
         place: usize,
         context: ContextId,
         operation: &Operation,
+        cost_ns: u64,
         took_ns: Option<Nanos>,
     ) {
+        let now = self.now;
         let queue = self.devices.get_mut(place).and_then(Option::as_mut);
-        if queue.is_some_and(|queue| queue.complete(context, operation, took_ns)) {
+        let complete =
+            |queue: &mut DeviceQueue| queue.complete(context, operation, cost_ns, took_ns, now);
+        if queue.is_some_and(complete) {
             self.make_due(place);
         }
     }

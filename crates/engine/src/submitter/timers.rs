@@ -3,7 +3,7 @@
 use super::Submitter;
 use crate::clock;
 use crate::session::{Place, Session};
-use crate::shared::{Event, lock};
+use crate::shared::Event;
 use fairlead_sched::Nanos;
 use std::collections::{HashMap, HashSet};
 
@@ -54,7 +54,7 @@ impl Submitter {
         let (now, stall_ns) = (self.now, self.shared.options.stall_ns);
         let unanswered = self.unanswered();
         let name = |device: u32| {
-            lock(&self.shared.devices).get(device as usize).cloned().unwrap_or_default()
+            self.shared.device(device).map(|device| device.name.clone()).unwrap_or_default()
         };
         let is_stalled = |found: &Unanswered| {
             found.oldest.is_some_and(|oldest| now.saturating_sub(oldest) >= stall_ns)

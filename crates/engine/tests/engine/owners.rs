@@ -22,6 +22,7 @@ on_both_drivers! {
     a_session_ends_whose_commands_the_owner_holds,
     a_full_queue_of_the_owner_is_answered_task_set_full,
     a_session_with_units_on_several_devices_is_scheduled_on_each,
+    a_request_is_booked_alike_whoever_schedules_it,
 }
 
 /// A rig, its unit on a simulated device, and a session on the submitter that owns the device.
@@ -64,6 +65,23 @@ fn shares_hold_between_submitters(driver: DriverChoice) {
     });
     // Without the owner each would get half.
     assert!((450..600).contains(&light), "{light} beside {heavy}");
+    rig.stop();
+}
+
+fn a_request_is_booked_alike_whoever_schedules_it(driver: DriverChoice) {
+    let (mut rig, unit, mut owner) = owned(driver);
+    let (_, mut asker) = rig.session(&[Rig::mapping(0, unit, "asker")]);
+    assert!(read(&mut asker, 0, 1).is_good());
+    for _ in 0..3 {
+        assert!(read(&mut owner, 8, 8).is_good() && read(&mut asker, 8, 8).is_good());
+    }
+    let booked = |client: &str| {
+        let entries = rig.engine.contexts();
+        let entry = entries.iter().find(|entry| entry.key.client == client).expect("a context");
+        entry.accounts.total(|shard| &shard.cost_ns)
+    };
+    assert!(booked("owner") > 0);
+    assert_eq!(booked("owner"), booked("asker"));
     rig.stop();
 }
 

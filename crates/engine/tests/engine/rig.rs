@@ -9,6 +9,7 @@ use fairlead_engine::volume::{Kind, Spec};
 use fairlead_proto::iscsi::parameters::Parameters;
 use fairlead_proto::scsi::table::{CommandTable, Execution, Field, Row, ZeroLength};
 use fairlead_sched::accounts::{Accounts, Counter, Shard};
+use fairlead_sched::cost::CostModel;
 use fairlead_sched::settings::Settings;
 use std::collections::{HashMap, VecDeque};
 use std::net::{TcpListener, TcpStream};
@@ -166,12 +167,17 @@ impl Rig {
         // The fair scheduler has all sessions of a direct device on one submitter of the shared pool;
         // what goes on between submitters is tested without it.
         let discipline = if submitters > 1 { Discipline::Fifo } else { Discipline::Fair };
-        Self::start(driver, submitters, Placement::Shared, discipline, bytes)
+        Self::start(driver, submitters, Placement::Shared, discipline, bytes, HashMap::new())
+    }
+
+    /// Somebody has measured what requests cost these devices.
+    pub(crate) fn with_costs(driver: DriverChoice, costs: HashMap<String, CostModel>) -> Self {
+        Self::start(driver, 1, Placement::Shared, Discipline::Fair, 64 << 20, costs)
     }
 
     /// Each context has a submitter of its own.
     pub(crate) fn per_context(driver: DriverChoice) -> Self {
-        Self::start(driver, 1, Placement::PerContext, Discipline::Fair, 1 << 30)
+        Self::start(driver, 1, Placement::PerContext, Discipline::Fair, 1 << 30, HashMap::new())
     }
 
     fn start(
@@ -180,6 +186,7 @@ impl Rig {
         placement: Placement,
         discipline: Discipline,
         bytes: usize,
+        costs: HashMap<String, CostModel>,
     ) -> Self {
         let options = Options {
             nop_interval_ns: 0,
@@ -188,6 +195,7 @@ impl Rig {
             queue_depth: 64,
             memory_limit_bytes: bytes,
             discipline,
+            costs,
         };
         let engine = Engine::start(driver, submitters, placement, tables(), options);
         let engine = engine.expect("an engine");

@@ -6,6 +6,7 @@ use crate::rig::{BLOCK, CONTEXT, Rig, cdb, on_both_drivers, pattern, read, write
 use fairlead_engine::engine::{DriverChoice, LunMapping};
 use fairlead_engine::volume::Kind;
 use fairlead_sched::ContextId;
+use fairlead_sched::cost::{CostModel, Line};
 use fairlead_sched::settings::{Rate, Settings};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ on_both_drivers! {
     a_full_queue_is_answered_task_set_full,
     large_requests_are_right_while_others_want_the_device,
     a_large_write_that_waited_for_a_locked_range_is_written_whole,
+    requests_are_booked_at_what_they_cost_their_device,
 }
 
 pub(crate) fn limited(iops: u64) -> Settings {
@@ -171,5 +173,29 @@ fn a_large_write_that_waited_for_a_locked_range_is_written_whole(driver: DriverC
         locks.into_iter().for_each(|tag| assert!(!locking.outcome(tag).is_good()));
         assert!(read(&mut large, 0, 500).data == data, "round {round}");
     }
+    rig.stop();
+}
+
+fn requests_are_booked_at_what_they_cost_their_device(driver: DriverChoice) {
+    let line = |base_ns, per_kib_ns| Line { base_ns, per_kib_ns };
+    let costs = CostModel { read: line(1_000_000, 1_000), write: line(7_000_000, 0) };
+    let kinds = [Kind::Direct, Kind::File, Kind::Null];
+    let costs = kinds.iter().map(|kind| (kind.name().to_owned(), costs)).collect();
+    let mut rig = Rig::with_costs(driver, costs);
+    let mut booked = |kind| {
+        let unit = rig.unit(kind, 1 << 20);
+        let (_, mut initiator) = rig.session(&[Rig::mapping(0, unit, kind.name())]);
+        for _ in 0..3 {
+            assert!(read(&mut initiator, 0, 8).is_good());
+            assert!(write(&mut initiator, 0, &pattern(0, 8 * BLOCK)).is_good());
+        }
+        let entries = rig.engine.contexts();
+        let entry = entries.iter().find(|entry| entry.key.client == kind.name());
+        entry.expect("a context").accounts.total(|shard| &shard.cost_ns)
+    };
+    assert_eq!(booked(Kind::Direct), 3 * (1_004_000 + 7_000_000));
+    // What memory answers costs our own time, whatever the device below.
+    assert_eq!(booked(Kind::File), 6 * 3_360);
+    assert_eq!(booked(Kind::Null), 6 * 3_360);
     rig.stop();
 }
