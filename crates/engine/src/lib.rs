@@ -4,6 +4,7 @@
 //! [`session`]s through a [`driver`], carries commands out as [`program`]s on [`volume`]s, each in
 //! its I/O context. [`calibration`] measures a device. `unsafe` lives in this crate alone.
 
+pub mod batch;
 pub mod buffer;
 pub mod calibration;
 pub mod clock;

@@ -1,11 +1,11 @@
 //! A session on its submitter: the connection's protocol state, its tasks, its units.
 
+use crate::batch::Batch;
 use crate::buffer::Buffer;
 use crate::operation::Operation;
 use crate::program::Program;
 use crate::shared::{LogicalUnit, SessionRecord};
 use fairlead_proto::iscsi::connection::Connection;
-use fairlead_proto::iscsi::outbox::Frame;
 use fairlead_proto::iscsi::parameters::Parameters;
 use fairlead_proto::iscsi::task::{Answer, Slot};
 use fairlead_sched::accounts::{Accounts, Operation as Accounted};
@@ -204,62 +204,6 @@ pub enum Receive {
     Exact(Slot, u32),
 }
 
-/// A message being sent: its frames and where their bytes are.
-#[derive(Debug)]
-pub struct Batch {
-    /// The frames.
-    pub frames: Vec<Frame>,
-    /// Their parts.
-    pub vectors: Vec<libc::iovec>,
-    /// What the kernel is given.
-    pub message: libc::msghdr,
-    /// Bytes in all.
-    pub bytes: usize,
-    /// Bytes sent.
-    pub sent: usize,
-}
-
-// SAFETY: the pointers are into the batch itself and into buffers of the submitter that has it.
-unsafe impl Send for Batch {}
-
-/// Frames in one message.
-pub const BATCH_FRAMES: usize = 64;
-
-impl Batch {
-    /// An empty batch.
-    pub fn new() -> Box<Self> {
-        // SAFETY: an all-zero msghdr is a valid one: no name, no vectors, no control data.
-        let message = unsafe { std::mem::zeroed() };
-        Box::new(Self {
-            frames: Vec::with_capacity(BATCH_FRAMES),
-            vectors: Vec::with_capacity(3 * BATCH_FRAMES),
-            message,
-            bytes: 0,
-            sent: 0,
-        })
-    }
-
-    /// Points the message at what is still to be sent.
-    pub fn aim(&mut self) {
-        let mut skip = self.sent;
-        let mut first = 0;
-        for vector in &mut self.vectors {
-            if skip < vector.iov_len {
-                vector.iov_base = vector.iov_base.cast::<u8>().wrapping_add(skip).cast();
-                vector.iov_len -= skip;
-                break;
-            }
-            skip -= vector.iov_len;
-            first += 1;
-        }
-        self.vectors.drain(..first);
-        self.bytes -= self.sent;
-        self.sent = 0;
-        self.message.msg_iov = self.vectors.as_mut_ptr();
-        self.message.msg_iovlen = self.vectors.len();
-    }
-}
-
 /// A session with its one connection.
 #[derive(Debug)]
 pub struct Session {
@@ -342,7 +286,7 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use super::{Attentions, Batch};
+    use super::Attentions;
 
     #[test]
     fn attentions_come_by_importance_and_once() {
@@ -352,24 +296,5 @@ mod tests {
         attentions.raise(0x2903);
         let taken: Vec<_> = std::iter::from_fn(|| attentions.take()).collect();
         assert_eq!(taken, [0x2900, 0x2903, 0x2F00]);
-    }
-
-    #[test]
-    fn a_batch_goes_on_where_a_short_send_ended() {
-        let parts = [[0_u8; 48].as_slice(), &[0; 100], &[0; 4]];
-        let mut batch = Batch::new();
-        for part in parts {
-            let iov_base = part.as_ptr().cast_mut().cast();
-            batch.vectors.push(libc::iovec { iov_base, iov_len: part.len() });
-            batch.bytes += part.len();
-        }
-        batch.sent = 50;
-        batch.aim();
-        let lengths: Vec<_> = batch.vectors.iter().map(|vector| vector.iov_len).collect();
-        assert_eq!((lengths, batch.bytes), (vec![98, 4], 102));
-        assert_eq!(batch.vectors[0].iov_base as usize, parts[1].as_ptr() as usize + 2);
-        batch.sent = 98;
-        batch.aim();
-        assert_eq!((batch.vectors.len(), batch.bytes, batch.message.msg_iovlen), (1, 4, 1));
     }
 }

@@ -14,10 +14,11 @@ mod range;
 mod start;
 mod timers;
 
+use crate::batch::Batch;
 use crate::buffer::Pool;
 use crate::clock;
 use crate::driver::{Completion, Driver};
-use crate::session::{Batch, Session};
+use crate::session::Session;
 use crate::shared::{Message, Shared, Tables, lock};
 use crate::volume::Volume;
 use device::DeviceQueue;
@@ -85,6 +86,9 @@ pub struct Submitter {
     upcalls: HashMap<u64, Option<Token>>,
     texts: HashMap<u64, (u32, u32)>,
     numbers: u64,
+    /// The session that was heard last, and until when it shares the submitter with others.
+    heard_last: u32,
+    company_until: Nanos,
     now: Nanos,
     next_tick: Nanos,
     stopping: bool,
@@ -127,6 +131,8 @@ impl Submitter {
             upcalls: HashMap::new(),
             texts: HashMap::new(),
             numbers: 0,
+            heard_last: 0,
+            company_until: 0,
             now: clock::now(),
             next_tick: 0,
             stopping: false,

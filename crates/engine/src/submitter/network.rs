@@ -1,8 +1,9 @@
 //! The wire: receiving, sending, and the beginning and end of sessions.
 
 use super::{Submitter, token};
+use crate::batch::Batch;
 use crate::driver::Received;
-use crate::session::{Adopt, BATCH_FRAMES, Batch, Job, Place, Receive, Session};
+use crate::session::{Adopt, Job, Place, Receive, Session};
 use crate::shared::{Event, lock};
 use fairlead_proto::iscsi::connection::Event as Wire;
 use fairlead_proto::iscsi::outbox::{Frame, Payload};
@@ -16,8 +17,8 @@ use std::sync::atomic::Ordering;
 const IN_PLACE_BYTES: u32 = 16 * 1024;
 /// Between two data segments received in place: a header, and not much of the next data.
 const HEADER_RECEIVE_BYTES: u32 = 512;
-/// Ping and text data in one message: it is outside the pool of buffers.
-const OWN_BYTES_MAX: usize = 32 * 1024;
+/// Another session was heard within this time.
+const COMPANY_NS: Nanos = 100_000_000;
 /// Small receives in a row after which the stream of shared buffers is resumed.
 const SMALL_RECEIVES: u32 = 8;
 
@@ -118,6 +119,9 @@ impl Submitter {
         if !bytes.is_empty() {
             session.heard = self.now;
             session.asked = None;
+            if std::mem::replace(&mut self.heard_last, index) != index {
+                self.company_until = self.now + COMPANY_NS;
+            }
         }
         while session.ending.is_none() {
             let Some(event) = session.wire.poll(&mut bytes) else { break };
@@ -205,8 +209,8 @@ impl Submitter {
             return;
         }
         let mut batch = self.batches.pop().unwrap_or_else(Batch::new);
-        let mut own_bytes = 0;
-        while batch.frames.len() < BATCH_FRAMES && own_bytes < OWN_BYTES_MAX {
+        let in_company = self.now < self.company_until;
+        while !batch.is_full(in_company) {
             let jobs = &session.jobs;
             let lend = |slot: Slot, offset: u32, length: u32| data_of(jobs, slot, offset, length);
             let Some(frame) = session.wire.next_frame(lend) else { break };
@@ -214,8 +218,7 @@ impl Submitter {
             if let Payload::Task { slot, .. } = frame.payload {
                 session.job(slot).frames_out += 1;
             }
-            own_bytes += frame.own_payload().len();
-            batch.frames.push(frame);
+            batch.push(frame);
         }
         if batch.frames.is_empty() {
             self.batches.push(batch);
@@ -250,10 +253,7 @@ impl Submitter {
             if result < 0 {
                 this.end_by_errno(session, index, -result);
             }
-            batch.vectors.clear();
-            batch.bytes = 0;
-            batch.sent = 0;
-            for frame in batch.frames.drain(..) {
+            for frame in batch.clear() {
                 this.frame_sent(session, index, &frame);
             }
             this.batches.push(batch);

@@ -1,8 +1,8 @@
 //! Receiving and sending.
 
 use crate::harness::{Bench, on_both_drivers, pattern};
+use fairlead_engine::batch::Batch;
 use fairlead_engine::driver::{Completion, Received};
-use fairlead_engine::session::Batch;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
