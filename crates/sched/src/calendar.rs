@@ -1,33 +1,50 @@
 //! A ring of days, each a list of flows, of which the earliest is found without a search.
 //!
 //! A day holds the tags of one *step*; within it who came first goes first. Flows are linked through
-//! a table beside the calendar, so that entering and leaving allocate nothing and any flow can leave
+//! a table beside the calendars, so that entering and leaving allocate nothing and any flow can leave
 //! from the middle. Links are small and by themselves: those of very many flows stay in the cache.
 
 use crate::ring::{DAYS, Ring, days_between};
 use crate::table::Table;
 
 const NONE: u32 = u32::MAX;
+const NO_DAY: u16 = u16::MAX;
 
-/// Of each flow, its place in a calendar.
-pub(crate) type Links = Table<Link>;
-
-/// A flow's neighbours in its day. That before the first is not kept: then a flow that leaves from
-/// the front touches no other, and whether a flow is the first is asked of its day.
+/// Of a flow in a calendar.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Link {
-    before: u32,
+struct Link {
+    /// Who is behind it on its day.
     after: u32,
     day: u16,
-    /// The day on which it enters the next calendar.
+    /// The day on which it enters the calendar of those eligible, if it is not in that.
     next_day: u16,
-    /// It is in that one.
-    is_next: bool,
 }
 
 impl Default for Link {
     fn default() -> Self {
-        Self { before: NONE, after: NONE, day: 0, next_day: 0, is_next: false }
+        Self { after: NONE, day: NO_DAY, next_day: NO_DAY }
+    }
+}
+
+/// Of each flow, its place in a calendar.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    links: Table<Link>,
+    /// Who is before it on its day. By itself, because it is seldom read; that before the first is
+    /// not kept: then a flow that leaves from the front touches no other.
+    before: Table<u32>,
+}
+
+impl Links {
+    /// Who is behind a flow on its day.
+    pub(crate) fn behind(&self, flow: u32) -> u32 {
+        self.links.get(flow).map_or(NONE, |link| link.after)
+    }
+
+    fn set_before(&mut self, flow: u32, before: u32) {
+        if let Some(place) = self.before.slot(flow) {
+            *place = before;
+        }
     }
 }
 
@@ -51,18 +68,17 @@ impl Calendar {
         Self { days: vec![EMPTY; DAYS].into_boxed_slice(), ring: Ring::new() }
     }
 
-    /// Enters a flow at the end of a day; returns who was the last.
-    fn enter(&mut self, links: &mut Links, flow: u32, number: usize) -> u32 {
-        let Some(day) = self.days.get_mut(number) else { return NONE };
+    /// Enters a flow, whose link says on which day, at the end of that.
+    fn enter(&mut self, links: &mut Links, flow: u32, number: usize) {
+        let Some(day) = self.days.get_mut(number) else { return };
         let before = std::mem::replace(&mut day.last, flow);
-        match links.get_mut(before) {
-            Some(link) => link.after = flow,
-            None => {
-                day.first = flow;
-                self.ring.mark(number);
-            }
+        if let Some(link) = links.links.get_mut(before) {
+            link.after = flow;
+            links.set_before(flow, before);
+        } else {
+            day.first = flow;
+            self.ring.mark(number);
         }
-        before
     }
 
     fn leave(&mut self, links: &mut Links, flow: u32, link: Link) {
@@ -76,27 +92,24 @@ impl Calendar {
             }
             return;
         }
-        if let Some(before) = links.get_mut(link.before) {
-            before.after = link.after;
+        let Some(before) = links.before.get(flow).copied() else { return };
+        if let Some(link_before) = links.links.get_mut(before) {
+            link_before.after = link.after;
         }
-        match links.get_mut(link.after) {
-            Some(after) => after.before = link.before,
-            None => day.last = link.before,
+        if link.after == NONE {
+            day.last = before;
+        } else {
+            links.set_before(link.after, before);
         }
     }
 
-    /// The first day that is not empty, from this one on and round, and who is first on it.
-    fn first(&self, from: usize) -> Option<(usize, u32)> {
-        let number = self.ring.first(from)?;
-        self.days.get(number).map(|day| (number, day.first))
-    }
-
-    /// Empties a day.
-    fn clear(&mut self, number: usize) {
-        if let Some(day) = self.days.get_mut(number) {
-            *day = EMPTY;
-        }
+    /// Empties the first day from this one on and round, if it is one of so many; returns who is
+    /// first on it.
+    fn take(&mut self, from: usize, days: usize) -> Option<u32> {
+        let number = self.ring.first(from).filter(|day| days_between(from, *day) <= days)?;
         self.ring.clear(number);
+        let day = self.days.get_mut(number)?;
+        Some(std::mem::replace(day, EMPTY).first)
     }
 }
 
@@ -113,37 +126,34 @@ impl Calendars {
         Self { waiting: Calendar::new(), eligible: Calendar::new() }
     }
 
+    /// Nobody takes part.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.ring.is_empty() && self.eligible.ring.is_empty()
+    }
+
     /// Enters a flow that is in none, by the days of its start and its finish tag.
     pub(crate) fn enter(&mut self, links: &mut Links, flow: u32, start: usize, finish: usize) {
-        let before = self.waiting.enter(links, flow, start);
-        if let Some(link) = links.slot(flow) {
-            let (day, next_day) = (start as u16, finish as u16);
-            *link = Link { before, after: NONE, day, next_day, is_next: false };
+        if let Some(link) = links.links.slot(flow) {
+            *link = Link { after: NONE, day: start as u16, next_day: finish as u16 };
         }
+        self.waiting.enter(links, flow, start);
     }
 
     /// Takes a flow out of that which it is in.
     pub(crate) fn leave(&mut self, links: &mut Links, flow: u32) {
-        let Some(link) = links.get(flow).copied() else { return };
-        let calendar = if link.is_next { &mut self.eligible } else { &mut self.waiting };
+        let Some(link) = links.links.get(flow).copied() else { return };
+        let is_eligible = link.next_day == NO_DAY;
+        let calendar = if is_eligible { &mut self.eligible } else { &mut self.waiting };
         calendar.leave(links, flow, link);
     }
 
     /// Makes those eligible whose start tag is on this day or one of so many after it.
     pub(crate) fn make_eligible(&mut self, links: &mut Links, from: usize, days: usize) {
-        while let Some((day, first)) = self.waiting.first(from) {
-            if days_between(from, day) > days {
-                return;
-            }
-            self.waiting.clear(day);
-            let mut flow = first;
-            while let Some(link) = links.get_mut(flow) {
-                let (number, after) = (link.next_day, link.after);
-                (link.day, link.after, link.is_next) = (number, NONE, true);
-                let before = self.eligible.enter(links, flow, usize::from(number));
-                if let Some(link) = links.get_mut(flow) {
-                    link.before = before;
-                }
+        while let Some(mut flow) = self.waiting.take(from, days) {
+            while let Some(link) = links.links.get_mut(flow) {
+                let Link { after, next_day: day, .. } = *link;
+                *link = Link { after: NONE, day, next_day: NO_DAY };
+                self.eligible.enter(links, flow, usize::from(day));
                 flow = after;
             }
         }
@@ -151,7 +161,8 @@ impl Calendars {
 
     /// The eligible flow of the first day from this one on, who came first.
     pub(crate) fn first_eligible(&self, from: usize) -> Option<u32> {
-        self.eligible.first(from).map(|(_, flow)| flow)
+        let number = self.eligible.ring.first(from)?;
+        self.eligible.days.get(number).map(|day| day.first)
     }
 
     /// The first day from this one on on which somebody becomes eligible.

@@ -77,6 +77,8 @@ pub(crate) struct Class {
     step_shift: u32,
     /// How far ahead of the clock a tag can be.
     bound: i64,
+    /// Somebody may have become eligible: the clock has gone on, or who came may go at once.
+    may_be_eligible: bool,
     calendars: Calendars,
     ahead: Ahead,
 }
@@ -89,6 +91,7 @@ impl Class {
             remainder: 0,
             step_shift,
             bound,
+            may_be_eligible: false,
             calendars: Calendars::new(),
             ahead: Ahead::new(),
         }
@@ -103,6 +106,7 @@ impl Class {
     pub(crate) fn enter(&mut self, links: &mut Links, flow: &mut Flow) {
         flow.state = State::TakesPart;
         self.weights += flow.weight();
+        self.may_be_eligible |= self.steps_ahead(flow.tags.start) <= 0;
         let (start, finish) = (self.day(flow.tags.start), self.day(flow.tags.finish));
         self.calendars.enter(links, flow.id.index, start, finish);
     }
@@ -155,6 +159,9 @@ impl Class {
 
     /// The eligible flow with the smallest finish tag.
     pub(crate) fn first(&mut self, links: &mut Links) -> Option<u32> {
+        if self.calendars.is_empty() {
+            return None;
+        }
         self.make_eligible(links);
         self.calendars.first_eligible(self.horizon()).or_else(|| {
             let day = self.calendars.first_waiting_day(self.horizon())?;
@@ -165,7 +172,9 @@ impl Class {
     }
 
     fn make_eligible(&mut self, links: &mut Links) {
-        self.calendars.make_eligible(links, self.horizon(), BEHIND as usize);
+        if std::mem::take(&mut self.may_be_eligible) {
+            self.calendars.make_eligible(links, self.horizon(), BEHIND as usize);
+        }
     }
 
     /// To the beginning of the next step of that day.
@@ -181,6 +190,7 @@ impl Class {
         let days = days_between(from, self.day(clock));
         self.virtual_time = clock;
         if days > 0 {
+            self.may_be_eligible = true;
             self.weights -= self.ahead.pass(from, days);
         }
     }
@@ -203,5 +213,39 @@ impl Class {
     /// Where the calendars begin.
     fn horizon(&self) -> usize {
         day_of(self.step(self.virtual_time).wrapping_sub(BEHIND))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ahead, Class};
+    use crate::ContextId;
+    use crate::calendar::Links;
+    use crate::flow::{Flow, State};
+
+    #[test]
+    fn the_clock_passes_all_of_a_day_at_once() {
+        let mut ahead = Ahead::new();
+        for (day, weight) in [(4095, 1), (0, 2), (0, 3), (2, 4)] {
+            ahead.enter(day, weight);
+        }
+        assert_eq!(ahead.leave(0, 3), 3);
+        assert_eq!(ahead.pass(4095, 3), 1 + 2);
+        assert_eq!(ahead.pass(4095, 3), 0);
+        assert_eq!(ahead.leave(2, 9), 4, "no more than there is");
+    }
+
+    /// Ahead by 10 steps of 16, and long ago by now: the clock has come round to shortly before.
+    #[test]
+    fn who_was_passed_long_ago_takes_no_weight_along() {
+        let (mut class, mut links) = (Class::new(4, 1 << 15, 0), Links::default());
+        let mut flow = Flow::new(ContextId { index: 0, generation: 0 }, 160);
+        class.pause(&mut flow);
+        assert_eq!((flow.state, class.weights), (State::Ahead, 1));
+        class.go_to(176);
+        assert_eq!((flow.state, class.weights), (State::Ahead, 0));
+        class.virtual_time = 0;
+        class.leave(&mut links, &mut flow);
+        assert_eq!((flow.state, class.weights), (State::Out, 0));
     }
 }

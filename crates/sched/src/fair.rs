@@ -4,7 +4,7 @@
 
 use crate::backlog::Backlog;
 pub use crate::flow::Device;
-use crate::flow::{Flow, Flows};
+use crate::flow::{Flow, Flows, State};
 use crate::order::Order;
 use crate::scheduler::{Full, Next, Request, Scheduler, Token};
 use crate::settings::Settings;
@@ -13,23 +13,62 @@ use crate::{ContextId, Nanos};
 /// Who has sent a small request within this time is expected to send another.
 const SMALL_ACTIVE_NS: Nanos = 2_000_000;
 
-/// What the device has at the moment.
-#[derive(Debug, Default)]
-struct InFlight {
+/// The device, and what it has at the moment.
+#[derive(Debug)]
+struct Load {
+    device: Device,
     requests: usize,
     place_ns: u64,
     large_ns: u64,
+    small_seen: Option<Nanos>,
+}
+
+impl Load {
+    /// Counts a request that goes to the device now; false: it has to wait for room.
+    fn submit(&mut self, cost_ns: u64, now: Nanos) -> bool {
+        let (place, is_small) = (self.device.place(cost_ns), self.device.is_small(cost_ns));
+        if self.place_ns + place > self.device.window_ns {
+            return false;
+        }
+        if !is_small {
+            let small_come = self.small_seen.is_some_and(|seen| now - seen <= SMALL_ACTIVE_NS);
+            let most = self.device.window_ns - self.device.reserve_ns;
+            if small_come && self.large_ns + place > most {
+                return false;
+            }
+            self.large_ns += place;
+        }
+        self.requests += 1;
+        self.place_ns += place;
+        true
+    }
+
+    /// Counts off one that is over.
+    fn complete(&mut self, cost_ns: u64) {
+        debug_assert!(self.requests > 0, "completed more often than submitted");
+        let place = self.device.place(cost_ns);
+        self.requests = self.requests.saturating_sub(1);
+        self.place_ns = self.place_ns.saturating_sub(place);
+        if !self.device.is_small(cost_ns) {
+            self.large_ns = self.large_ns.saturating_sub(place);
+        }
+    }
+
+    /// A request has come.
+    fn see(&mut self, cost_ns: u64, now: Nanos) {
+        if self.device.is_small(cost_ns) {
+            self.small_seen = Some(now);
+        }
+    }
 }
 
 /// The scheduler of one device.
 #[derive(Debug)]
 pub struct Fair {
-    device: Device,
+    load: Load,
     flows: Flows,
     backlog: Backlog,
     order: Order,
-    in_flight: InFlight,
-    small_seen: Option<Nanos>,
 }
 
 impl Fair {
@@ -42,57 +81,28 @@ impl Fair {
     pub fn starting_at(device: Device, clock: u64) -> Self {
         let device = device.widened();
         Self {
-            device,
+            load: Load { device, requests: 0, place_ns: 0, large_ns: 0, small_seen: None },
             flows: Flows::default(),
             backlog: Backlog::new(),
             order: Order::new(device, clock),
-            in_flight: InFlight::default(),
-            small_seen: None,
         }
     }
 
     /// What it knows of the device.
     pub fn device(&self) -> Device {
-        self.device
-    }
-
-    fn fits(&self, cost_ns: u64, now: Nanos) -> bool {
-        let (place, window) = (self.device.place(cost_ns), self.device.window_ns);
-        if self.in_flight.place_ns + place > window {
-            return false;
-        }
-        let small_come = self.small_seen.is_some_and(|seen| now - seen <= SMALL_ACTIVE_NS);
-        self.device.is_small(cost_ns)
-            || !small_come
-            || self.in_flight.large_ns + place <= window - self.device.reserve_ns
-    }
-
-    fn see(&mut self, request: &Request, now: Nanos) {
-        if self.device.is_small(request.cost_ns) {
-            self.small_seen = Some(now);
-        }
-    }
-
-    /// Counts a request that goes to the device now.
-    fn submit(&mut self, cost_ns: u64) {
-        let place = self.device.place(cost_ns);
-        self.in_flight.requests += 1;
-        self.in_flight.place_ns += place;
-        if !self.device.is_small(cost_ns) {
-            self.in_flight.large_ns += place;
-        }
+        self.load.device
     }
 }
 
 /// The context's flow, made if it is new; a released context's place is taken over.
 fn admit<'a>(flows: &'a mut Flows, order: &mut Order, id: ContextId) -> Option<&'a mut Flow> {
-    let place = flows.slot(id.index)?;
-    if place.as_ref().is_none_or(|flow| flow.id != id) {
-        debug_assert!(place.as_ref().is_none_or(|flow| flow.queue.is_empty()));
+    let flow = flows.slot(id.index)?;
+    if flow.id != id || flow.state == State::Absent {
+        debug_assert!(flow.queue.is_empty());
         order.rates.forget(id.index);
-        *place = Some(Flow::new(id, order.clock(Settings::default().priority)));
+        *flow = Flow::new(id, order.clock(Settings::default().priority));
     }
-    place.as_mut()
+    Some(flow)
 }
 
 /// The context's flow, if it is known.
@@ -102,19 +112,19 @@ fn known(flows: &mut Flows, id: ContextId) -> Option<&mut Flow> {
 
 impl Scheduler for Fair {
     fn set(&mut self, context: ContextId, settings: Settings, now: Nanos) {
-        let Self { device, flows, order, .. } = self;
+        let Self { load, flows, order, .. } = self;
         let Some(flow) = admit(flows, order, context) else { return };
         if order.rates.settings(context.index) == settings {
             return;
         }
         order.stop(flow);
-        flow.set(&settings, order.clock(settings.priority), device);
+        flow.set(&settings, order.clock(settings.priority), &load.device);
         order.rates.set(context.index, settings, now);
         order.begin(flow, now);
     }
 
     fn set_window(&mut self, window_ns: u64) {
-        self.device = Device { window_ns, ..self.device }.widened();
+        self.load.device = Device { window_ns, ..self.load.device }.widened();
     }
 
     fn push(&mut self, request: Request, now: Nanos) -> Result<(), Full> {
@@ -128,17 +138,17 @@ impl Scheduler for Fair {
             self.order.stop(flow);
             self.order.begin(flow, now);
         }
-        self.see(&request, now);
+        self.load.see(request.cost_ns, now);
         Ok(())
     }
 
     fn bypass(&mut self, request: &Request, now: Nanos) -> bool {
-        if self.backlog.queued() > 0 || !self.fits(request.cost_ns, now) {
+        if self.backlog.queued() > 0 {
             return false;
         }
         let order = &mut self.order;
         let Some(flow) = admit(&mut self.flows, order, request.context) else { return false };
-        if order.rates.limit_ends(flow) > now {
+        if order.rates.limit_ends(flow) > now || !self.load.submit(request.cost_ns, now) {
             return false;
         }
         // As if it were queued and picked: nobody else waits.
@@ -148,8 +158,7 @@ impl Scheduler for Fair {
         order.jump(flow, request, is_guaranteed);
         order.serve(flow, request, now, is_guaranteed);
         order.begin(flow, now);
-        self.see(request, now);
-        self.submit(request.cost_ns);
+        self.load.see(request.cost_ns, now);
         true
     }
 
@@ -158,26 +167,20 @@ impl Scheduler for Fair {
         let Some((index, is_guaranteed)) = self.order.first(now) else { return Next::Idle };
         let Some(flow) = self.flows.flow(index) else { return Next::Idle };
         let Some(request) = flow.queue.first(flow.id) else { return Next::Idle };
-        if !self.fits(request.cost_ns, now) {
+        if !self.load.submit(request.cost_ns, now) {
             return Next::WindowFull;
         }
-        let Some(flow) = self.flows.flow(index) else { return Next::Idle };
+        let behind = self.order.behind(index);
         self.backlog.pop(&mut flow.queue);
         self.order.stop(flow);
         self.order.serve(flow, &request, now, is_guaranteed);
         self.order.begin(flow, now);
-        self.submit(request.cost_ns);
+        self.flows.fetch(behind);
         Next::Submit(request)
     }
 
     fn complete(&mut self, cost_ns: u64) {
-        debug_assert!(self.in_flight.requests > 0, "completed more often than submitted");
-        let place = self.device.place(cost_ns);
-        self.in_flight.requests = self.in_flight.requests.saturating_sub(1);
-        self.in_flight.place_ns = self.in_flight.place_ns.saturating_sub(place);
-        if !self.device.is_small(cost_ns) {
-            self.in_flight.large_ns = self.in_flight.large_ns.saturating_sub(place);
-        }
+        self.load.complete(cost_ns);
     }
 
     fn remove(&mut self, context: ContextId, token: Token, now: Nanos) -> bool {
@@ -194,15 +197,13 @@ impl Scheduler for Fair {
         let Some(flow) = known(&mut self.flows, context) else { return Vec::new() };
         self.order.stop(flow);
         self.order.rates.forget(context.index);
-        let tokens = std::iter::from_fn(|| {
+        let tokens: Vec<Token> = std::iter::from_fn(|| {
             let first = flow.queue.first(context)?;
             self.backlog.pop(&mut flow.queue);
             Some(first.token)
         })
         .collect();
-        if let Some(place) = self.flows.get_mut(context.index) {
-            *place = None;
-        }
+        *flow = Flow::default();
         tokens
     }
 
@@ -215,6 +216,6 @@ impl Scheduler for Fair {
     }
 
     fn in_flight(&self) -> usize {
-        self.in_flight.requests
+        self.load.requests
     }
 }

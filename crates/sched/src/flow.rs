@@ -38,16 +38,19 @@ impl Device {
     }
 
     /// What a request of this cost takes of the window.
+    #[inline]
     pub(crate) fn place(&self, cost_ns: u64) -> u64 {
         self.charge(cost_ns).min(self.place_ns.unwrap_or(u64::MAX))
     }
 
     /// What a request of this cost is charged.
+    #[inline]
     pub(crate) fn charge(&self, cost_ns: u64) -> u64 {
-        cost_ns.clamp(1, self.cost_max_ns)
+        cost_ns.min(self.cost_max_ns).max(1)
     }
 
     /// Whether a request of this cost is small.
+    #[inline]
     pub(crate) fn is_small(&self, cost_ns: u64) -> bool {
         self.charge(cost_ns) <= self.small_ns
     }
@@ -66,6 +69,8 @@ impl Device {
 /// Where a flow is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
+    /// There is no such flow.
+    Absent,
     /// It is paused, and not ahead.
     Out,
     /// It is paused, and has had more than its share so far. It stays so when the clock has passed it.
@@ -88,17 +93,35 @@ pub(crate) struct Flow {
     pub(crate) state: State,
     /// It has a limit or a guarantee.
     pub(crate) has_rates: bool,
+    /// Written by [`Flows::fetch`], never read.
+    is_wanted: bool,
 }
 
-const _: () = assert!(size_of::<Option<Flow>>() == 64);
+const _: () = assert!(size_of::<Flow>() == 64);
+
+impl Default for Flow {
+    fn default() -> Self {
+        let nobody = ContextId { index: u32::MAX, generation: 0 };
+        Self { state: State::Absent, ..Self::new(nobody, 0) }
+    }
+}
 
 /// All flows, by their contexts' index.
-pub(crate) type Flows = Table<Option<Flow>>;
+pub(crate) type Flows = Table<Flow>;
 
 impl Flows {
     /// A flow, if it is known.
     pub(crate) fn flow(&mut self, index: u32) -> Option<&mut Flow> {
-        self.get_mut(index)?.as_mut()
+        self.get_mut(index).filter(|flow| flow.state != State::Absent)
+    }
+
+    /// Has a flow brought into the cache that will soon be wanted. To read it would be to wait for
+    /// it; what is written is not waited for.
+    #[inline]
+    pub(crate) fn fetch(&mut self, index: u32) {
+        if let Some(flow) = self.get_mut(index) {
+            flow.is_wanted = true;
+        }
     }
 }
 
@@ -114,6 +137,7 @@ impl Flow {
             priority: Priority::default(),
             state: State::Out,
             has_rates: false,
+            is_wanted: false,
         };
         flow.take(&Settings::default());
         flow

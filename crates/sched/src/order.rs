@@ -99,6 +99,11 @@ impl Order {
         first.map(|index| (index, false))
     }
 
+    /// Who, of those that take part, is often the next after a flow.
+    pub(crate) fn behind(&self, flow: u32) -> u32 {
+        self.links.behind(flow)
+    }
+
     /// Prepares a request for [`Self::serve`] whose flow was stopped and is alone.
     pub(crate) fn jump(&mut self, flow: &mut Flow, request: &Request, is_guaranteed: bool) {
         flow.aim(self.device.charge(request.cost_ns));

@@ -27,6 +27,11 @@ impl Ring {
         Self { words: [0; DAYS / WORD], summary: 0 }
     }
 
+    /// No day has anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.summary == 0
+    }
+
     /// The day has something.
     pub(crate) fn mark(&mut self, day: usize) {
         if let Some(word) = self.words.get_mut(day / WORD) {

@@ -36,25 +36,24 @@ impl<T> Table<T> {
 }
 
 impl<T: Default> Table<T> {
-    /// The same; makes the chunk if it is not there. `None`: there is no memory for it.
+    /// The same; makes the chunk if it is not there.
     #[inline]
     pub(crate) fn slot(&mut self, number: u32) -> Option<&mut T> {
         let (chunk, place) = split(number);
-        if self.chunks.get(chunk).is_none_or(Option::is_none) {
-            self.make(chunk);
-        }
-        self.chunks.get_mut(chunk)?.as_deref_mut()?.get_mut(place)
-    }
-
-    #[cold]
-    fn make(&mut self, chunk: usize) {
         if self.chunks.len() <= chunk {
             self.chunks.resize_with(chunk + 1, || None);
         }
-        let elements: Box<[T]> = std::iter::repeat_with(T::default).take(CHUNK).collect();
-        if let Some(place) = self.chunks.get_mut(chunk) {
-            *place = elements.try_into().ok();
+        let chunk = self.chunks.get_mut(chunk)?;
+        if chunk.is_none() {
+            *chunk = Self::make();
         }
+        chunk.as_deref_mut()?.get_mut(place)
+    }
+
+    #[cold]
+    fn make() -> Option<Box<[T; CHUNK]>> {
+        let elements: Box<[T]> = std::iter::repeat_with(T::default).take(CHUNK).collect();
+        elements.try_into().ok()
     }
 }
 
