@@ -1,30 +1,44 @@
-//! Queued requests: one list for each flow, all in one array, so that queueing allocates nothing once
-//! the array has grown.
+//! Queued requests: the first of each flow in the flow itself, those behind it in one table of all,
+//! so that queueing allocates nothing once that has grown, and the next decision reads the flow alone.
 
+use crate::ContextId;
 use crate::scheduler::{Request, Token};
+use crate::table::Table;
 
 const NONE: u32 = u32::MAX;
 
+/// A request, and where the one behind it is.
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    request: Request,
+    token: Token,
+    cost_ns: u64,
+    length_bytes: u32,
     next: u32,
 }
 
-/// One flow's list.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct List {
-    first: u32,
-    last: u32,
-    length: u32,
+impl Default for Node {
+    fn default() -> Self {
+        Self { token: 0, cost_ns: 0, length_bytes: 0, next: NONE }
+    }
 }
 
-impl List {
-    /// An empty one.
-    pub(crate) const EMPTY: Self = Self { first: NONE, last: NONE, length: 0 };
+/// One flow's requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Queue {
+    head: Node,
+    /// The last one's place, if it is not the head.
+    last: u32,
+    length: u16,
+}
+
+impl Queue {
+    /// One without requests.
+    pub(crate) fn new() -> Self {
+        Self { head: Node::default(), last: NONE, length: 0 }
+    }
 
     /// How many requests it has.
-    pub(crate) fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u16 {
         self.length
     }
 
@@ -32,12 +46,25 @@ impl List {
     pub(crate) fn is_empty(&self) -> bool {
         self.length == 0
     }
+
+    /// The first one's cost.
+    pub(crate) fn first_cost_ns(&self) -> Option<u64> {
+        (!self.is_empty()).then_some(self.head.cost_ns)
+    }
+
+    /// The first one, as the context's whose queue it is.
+    pub(crate) fn first(&self, context: ContextId) -> Option<Request> {
+        let Node { token, cost_ns, length_bytes, .. } = self.head;
+        (!self.is_empty()).then_some(Request { context, token, cost_ns, length_bytes })
+    }
 }
 
-/// The array.
+/// The requests behind the first ones.
 #[derive(Debug)]
 pub(crate) struct Backlog {
-    nodes: Vec<Node>,
+    nodes: Table<Node>,
+    /// Places that were ever used.
+    used: u32,
     free: u32,
     queued: usize,
 }
@@ -45,105 +72,134 @@ pub(crate) struct Backlog {
 impl Backlog {
     /// Without requests.
     pub(crate) fn new() -> Self {
-        Self { nodes: Vec::new(), free: NONE, queued: 0 }
+        Self { nodes: Table::default(), used: 0, free: NONE, queued: 0 }
     }
 
-    /// Requests in all lists.
+    /// Requests in all queues.
     pub(crate) fn queued(&self) -> usize {
         self.queued
     }
 
-    /// The request at the head of a list.
-    pub(crate) fn first(&self, list: &List) -> Option<&Request> {
-        self.nodes.get(list.first as usize).map(|node| &node.request)
-    }
-
-    /// Adds to a list's end.
-    pub(crate) fn push(&mut self, list: &mut List, request: Request) {
-        let node = Node { request, next: NONE };
-        let place = match self.nodes.get_mut(self.free as usize) {
-            Some(free) => std::mem::replace(&mut self.free, std::mem::replace(free, node).next),
-            None => {
-                self.nodes.push(node);
-                self.nodes.len() as u32 - 1
-            }
-        };
-        match self.nodes.get_mut(list.last as usize) {
-            Some(last) => last.next = place,
-            None => list.first = place,
+    /// Adds to a queue's end.
+    pub(crate) fn push(&mut self, queue: &mut Queue, request: &Request) {
+        let Request { token, cost_ns, length_bytes, .. } = *request;
+        let node = Node { token, cost_ns, length_bytes, next: NONE };
+        if queue.is_empty() {
+            queue.head = node;
+        } else {
+            let place = self.keep(node);
+            let last = self.nodes.get_mut(queue.last).unwrap_or(&mut queue.head);
+            last.next = place;
+            queue.last = place;
         }
-        list.last = place;
-        list.length += 1;
+        queue.length += 1;
         self.queued += 1;
     }
 
-    /// Takes a list's head.
-    pub(crate) fn pop(&mut self, list: &mut List) -> Option<Request> {
-        self.unlink(list, NONE, list.first)
+    fn keep(&mut self, node: Node) -> u32 {
+        let place = if self.free == NONE { self.used } else { self.free };
+        if let Some(slot) = self.nodes.slot(place) {
+            let next_free = std::mem::replace(slot, node).next;
+            if self.free == NONE {
+                self.used += 1;
+            } else {
+                self.free = next_free;
+            }
+        }
+        place
+    }
+
+    /// Drops a queue's head.
+    pub(crate) fn pop(&mut self, queue: &mut Queue) {
+        if queue.is_empty() {
+            return;
+        }
+        let place = queue.head.next;
+        if let Some(next) = self.nodes.get_mut(place) {
+            queue.head = *next;
+            next.next = std::mem::replace(&mut self.free, place);
+            if queue.last == place {
+                queue.last = NONE;
+            }
+        }
+        queue.length -= 1;
+        self.queued -= 1;
     }
 
     /// Takes a request out by name; with it, whether it was the head.
-    pub(crate) fn remove(&mut self, list: &mut List, token: Token) -> Option<bool> {
-        let (mut before, mut place) = (NONE, list.first);
-        while let Some(node) = self.nodes.get(place as usize) {
-            if node.request.token == token {
-                self.unlink(list, before, place)?;
-                return Some(before == NONE);
+    pub(crate) fn remove(&mut self, queue: &mut Queue, token: Token) -> Option<bool> {
+        if queue.is_empty() {
+            return None;
+        }
+        if queue.head.token == token {
+            self.pop(queue);
+            return Some(true);
+        }
+        let (mut before, mut place) = (NONE, queue.head.next);
+        while let Some(node) = self.nodes.get(place) {
+            if node.token == token {
+                self.unlink(queue, before, place);
+                return Some(false);
             }
             (before, place) = (place, node.next);
         }
         None
     }
 
-    fn unlink(&mut self, list: &mut List, before: u32, place: u32) -> Option<Request> {
-        let free = self.free;
-        let node = self.nodes.get_mut(place as usize)?;
-        let (request, next) = (node.request, std::mem::replace(&mut node.next, free));
+    /// Takes out what is not the head; `NONE` is before what is next to it.
+    fn unlink(&mut self, queue: &mut Queue, before: u32, place: u32) {
+        let Some(node) = self.nodes.get_mut(place) else { return };
+        let next = std::mem::replace(&mut node.next, self.free);
         self.free = place;
-        match self.nodes.get_mut(before as usize) {
-            Some(node) => node.next = next,
-            None => list.first = next,
-        }
+        self.nodes.get_mut(before).unwrap_or(&mut queue.head).next = next;
         if next == NONE {
-            list.last = before;
+            queue.last = before;
         }
-        list.length -= 1;
+        queue.length -= 1;
         self.queued -= 1;
-        Some(request)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Backlog, List};
+    use super::{Backlog, Queue};
     use crate::ContextId;
-    use crate::scheduler::Request;
+    use crate::scheduler::{Request, Token};
 
-    fn request(token: u64) -> Request {
-        let context = ContextId { index: 0, generation: 0 };
-        Request { context, token, cost_ns: 1, length_bytes: 1 }
+    const CONTEXT: ContextId = ContextId { index: 0, generation: 0 };
+
+    fn request(token: Token) -> Request {
+        Request { context: CONTEXT, token, cost_ns: 1, length_bytes: 1 }
+    }
+
+    fn drain(backlog: &mut Backlog, queue: &mut Queue) -> Vec<Token> {
+        let mut tokens = Vec::new();
+        while let Some(first) = queue.first(CONTEXT) {
+            backlog.pop(queue);
+            tokens.push(first.token);
+        }
+        tokens
     }
 
     #[test]
-    fn lists_keep_their_order_and_share_what_is_free() {
+    fn queues_keep_their_order_and_share_what_is_free() {
         let mut backlog = Backlog::new();
-        let [mut left, mut right] = [List::EMPTY; 2];
+        let [mut left, mut right] = [Queue::new(); 2];
         for token in 0..4 {
-            backlog.push(&mut left, request(token));
-            backlog.push(&mut right, request(10 + token));
+            backlog.push(&mut left, &request(token));
+            backlog.push(&mut right, &request(10 + token));
         }
         assert_eq!(backlog.remove(&mut left, 2), Some(false));
         assert_eq!(backlog.remove(&mut left, 0), Some(true));
         assert_eq!(backlog.remove(&mut left, 3), Some(false), "the last one");
-        assert_eq!(backlog.remove(&mut left, 13), None, "another list's");
-        backlog.push(&mut left, request(4));
-        assert_eq!((backlog.queued(), left.len()), (6, 2));
-        let rest: Vec<_> = std::iter::from_fn(|| backlog.pop(&mut left)).map(|r| r.token).collect();
-        assert_eq!(rest, [1, 4]);
-        let rest: Vec<_> =
-            std::iter::from_fn(|| backlog.pop(&mut right)).map(|r| r.token).collect();
-        assert_eq!(rest, [10, 11, 12, 13]);
+        assert_eq!(backlog.remove(&mut left, 13), None, "another queue's");
+        backlog.push(&mut left, &request(4));
+        backlog.push(&mut left, &request(5));
+        assert_eq!((backlog.queued(), left.len()), (7, 3));
+        assert_eq!(drain(&mut backlog, &mut left), [1, 4, 5]);
+        assert_eq!(drain(&mut backlog, &mut right), [10, 11, 12, 13]);
         assert!(left.is_empty() && backlog.queued() == 0);
-        assert_eq!(backlog.nodes.len(), 8, "places are used again");
+        assert_eq!(backlog.remove(&mut left, 5), None, "what is gone");
+        assert_eq!(backlog.used, 6, "places are used again");
     }
 }

@@ -79,7 +79,7 @@ impl Scheduler for Fifo {
         None
     }
 
-    fn weights(&self, _context: ContextId) -> (u64, u64) {
+    fn weights(&mut self, _context: ContextId) -> (u64, u64) {
         (1, 1)
     }
 

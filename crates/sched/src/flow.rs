@@ -1,13 +1,13 @@
 //! A context as the scheduler of one device sees it, and the device.
 
-use crate::backlog::List;
-use crate::calendar::{Link, Links};
+use crate::ContextId;
+use crate::backlog::Queue;
 use crate::class::{Tags, VIRTUAL_SHIFT, ahead};
-use crate::settings::{Arrivals, Priority, Settings};
-use crate::{ContextId, Nanos};
+use crate::settings::{Priority, Settings};
+use crate::table::Table;
 
-/// A guarantee that the device could not keep is made up for by what it is in this time.
-const LATE_MAX_NS: Nanos = 100_000_000;
+/// The greatest weight.
+const WEIGHT_MAX: u32 = 1000;
 
 /// What the scheduler knows of a backing device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,16 +38,19 @@ impl Device {
     }
 
     /// What a request of this cost takes of the window.
+    #[inline]
     pub(crate) fn place(&self, cost_ns: u64) -> u64 {
         self.charge(cost_ns).min(self.place_ns.unwrap_or(u64::MAX))
     }
 
     /// What a request of this cost is charged.
+    #[inline]
     pub(crate) fn charge(&self, cost_ns: u64) -> u64 {
-        cost_ns.clamp(1, self.cost_max_ns)
+        cost_ns.min(self.cost_max_ns).max(1)
     }
 
     /// Whether a request of this cost is small.
+    #[inline]
     pub(crate) fn is_small(&self, cost_ns: u64) -> bool {
         self.charge(cost_ns) <= self.small_ns
     }
@@ -63,93 +66,103 @@ impl Device {
     }
 }
 
-/// What only a context has that was given settings, and how far it is with its rates.
-#[derive(Debug)]
-struct Terms {
-    settings: Settings,
-    limit: Arrivals,
-    guarantee: Arrivals,
+/// Where a flow is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// There is no such flow.
+    Absent,
+    /// It is paused, and not ahead.
+    Out,
+    /// It is paused, and has had more than its share so far. It stays so when the clock has passed it.
+    Ahead,
+    /// It is in its class's calendars.
+    TakesPart,
 }
 
-/// A context at a device: one cache line, because every decision touches some of many.
+/// A context at a device, its first request with it: one cache line, because every decision touches
+/// some of many.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Flow {
     pub(crate) id: ContextId,
     pub(crate) tags: Tags,
-    pub(crate) queue: List,
-    pub(crate) link: Link,
-    weight: u32,
+    pub(crate) queue: Queue,
+    weight: u16,
     queued_max: u16,
     pub(crate) priority: Priority,
+    pub(crate) state: State,
     /// It has a limit or a guarantee.
-    has_rates: bool,
-    terms: Option<Box<Terms>>,
+    pub(crate) has_rates: bool,
+    /// Written by [`Flows::fetch`], never read.
+    is_wanted: bool,
 }
 
-const _: () = assert!(size_of::<Option<Flow>>() == 64);
+const _: () = assert!(size_of::<Flow>() == 64);
 
-/// A flow by its context's index.
-pub(crate) fn find(flows: &[Option<Flow>], index: u32) -> Option<&Flow> {
-    flows.get(index as usize)?.as_ref()
+impl Default for Flow {
+    fn default() -> Self {
+        let nobody = ContextId { index: u32::MAX, generation: 0 };
+        Self { state: State::Absent, ..Self::new(nobody, 0) }
+    }
 }
 
-/// The same, to be changed.
-pub(crate) fn find_mut(flows: &mut [Option<Flow>], index: u32) -> Option<&mut Flow> {
-    flows.get_mut(index as usize)?.as_mut()
-}
+/// All flows, by their contexts' index.
+pub(crate) type Flows = Table<Flow>;
 
-impl Links for [Option<Flow>] {
-    fn link(&mut self, flow: u32) -> Option<&mut Link> {
-        find_mut(self, flow).map(|flow| &mut flow.link)
+impl Flows {
+    /// A flow, if it is known.
+    pub(crate) fn flow(&mut self, index: u32) -> Option<&mut Flow> {
+        self.get_mut(index).filter(|flow| flow.state != State::Absent)
+    }
+
+    /// Has a flow brought into the cache that will soon be wanted. To read it would be to wait for
+    /// it; what is written is not waited for.
+    #[inline]
+    pub(crate) fn fetch(&mut self, index: u32) {
+        if let Some(flow) = self.get_mut(index) {
+            flow.is_wanted = true;
+        }
     }
 }
 
 impl Flow {
-    /// A context with the default settings.
-    pub(crate) fn new(id: ContextId) -> Self {
-        let Settings { weight, queued_max, priority, .. } = Settings::default();
-        Self {
+    /// A context with the default settings, in a class whose clock stands there.
+    pub(crate) fn new(id: ContextId, clock: u64) -> Self {
+        let mut flow = Self {
             id,
-            tags: Tags::default(),
-            queue: List::EMPTY,
-            link: Link::OUT,
-            weight,
-            queued_max: queued_max as u16,
-            priority,
+            tags: Tags { start: clock, finish: clock },
+            queue: Queue::new(),
+            weight: 1,
+            queued_max: 0,
+            priority: Priority::default(),
+            state: State::Out,
             has_rates: false,
-            terms: None,
-        }
+            is_wanted: false,
+        };
+        flow.take(&Settings::default());
+        flow
     }
 
-    /// What it is due.
-    pub(crate) fn settings(&self) -> Settings {
-        self.terms.as_ref().map_or_else(Settings::default, |terms| terms.settings)
-    }
-
-    /// Takes new settings; the class's clock stands there.
-    pub(crate) fn set(&mut self, settings: Settings, clock: u64, device: &Device, now: Nanos) {
-        let old = self.settings();
-        self.weight = settings.weight.max(1);
+    fn take(&mut self, settings: &Settings) {
+        self.weight = settings.weight.clamp(1, WEIGHT_MAX) as u16;
         self.queued_max = u16::try_from(settings.queued_max).unwrap_or(u16::MAX);
         self.priority = settings.priority;
         self.has_rates = !settings.limit.is_none() || !settings.guarantee.is_none();
-        if settings.priority == old.priority {
+    }
+
+    /// Takes new settings; the clock of their class stands there.
+    pub(crate) fn set(&mut self, settings: &Settings, clock: u64, device: &Device) {
+        let (old_weight, old_priority) = (self.weight, self.priority);
+        self.take(settings);
+        if self.priority == old_priority {
             // What it is ahead by is so much work, and lasts the shorter the more it is due.
-            let work = ahead(self.tags.start, clock) * i64::from(old.weight);
+            let work = ahead(self.tags.start, clock) * i64::from(old_weight);
             let lasts = -(-work).div_euclid(i64::from(self.weight));
             self.tags.start = clock.wrapping_add_signed(lasts.min(self.ahead_max(device) as i64));
         } else {
             // Each class has a clock of its own.
             self.tags.start = clock;
         }
-        let fresh =
-            || Terms { settings, limit: Arrivals::default(), guarantee: Arrivals::default() };
-        let terms = self.terms.get_or_insert_with(|| Box::new(fresh()));
-        // A burst is saved up by a pause; who is new has none yet.
-        terms.limit.change(old.limit, settings.limit, now + settings.burst_ns, now);
-        terms.guarantee.change(old.guarantee, settings.guarantee, now, now);
-        terms.settings = settings;
     }
 
     pub(crate) fn weight(&self) -> u64 {
@@ -158,7 +171,7 @@ impl Flow {
 
     /// It may not have more requests waiting.
     pub(crate) fn is_full(&self) -> bool {
-        self.queue.len() >= u32::from(self.queued_max)
+        self.queue.len() >= self.queued_max
     }
 
     /// Sets the finish tag of its first request. The cost is rounded up: a clock that is late is put
@@ -166,46 +179,6 @@ impl Flow {
     pub(crate) fn aim(&mut self, charge_ns: u64) {
         let virtual_cost = (charge_ns << VIRTUAL_SHIFT).div_ceil(self.weight());
         self.tags.finish = self.tags.start.wrapping_add(virtual_cost);
-    }
-
-    /// When its next request may go, as far as its limit is concerned.
-    pub(crate) fn limit_ends(&self) -> Nanos {
-        let Some(Terms { settings, limit, .. }) = self.rated() else { return 0 };
-        limit.latest(settings.limit).unwrap_or(0).saturating_sub(settings.burst_ns)
-    }
-
-    /// When it falls behind its guarantee; `None`: it has none.
-    pub(crate) fn guarantee_due(&self) -> Option<Nanos> {
-        let Terms { settings, guarantee, .. } = self.rated()?;
-        guarantee.earliest(settings.guarantee)
-    }
-
-    /// It goes before everybody else.
-    pub(crate) fn is_behind(&self, now: Nanos) -> bool {
-        self.guarantee_due().is_some_and(|due| due <= now)
-    }
-
-    fn rated(&self) -> Option<&Terms> {
-        self.terms.as_deref().filter(|_| self.has_rates)
-    }
-
-    /// Books a request towards its rates.
-    pub(crate) fn book(&mut self, length_bytes: u32, now: Nanos, is_guaranteed: bool) {
-        let Some(terms) = self.terms.as_deref_mut().filter(|_| self.has_rates) else { return };
-        let Settings { limit, guarantee, burst_ns, .. } = terms.settings;
-        terms.limit.advance(limit, length_bytes, (now, now + burst_ns), true);
-        if is_guaranteed {
-            // What it gets for the sake of one kind of guarantee uses up nothing of the other.
-            let within = (now.saturating_sub(LATE_MAX_NS), now);
-            terms.guarantee.advance(guarantee, length_bytes, within, false);
-        }
-    }
-
-    /// It has something queued after a pause, which saves up no more than the burst.
-    pub(crate) fn come_back(&mut self, now: Nanos) {
-        if let Some(terms) = self.terms.as_deref_mut() {
-            terms.guarantee.forget_before(now.saturating_sub(terms.settings.burst_ns));
-        }
     }
 
     /// Two of the most expensive requests, in virtual time.

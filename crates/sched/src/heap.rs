@@ -1,69 +1,81 @@
 //! A heap of flows by time, from which any flow can be taken: four children a node, and beside it
 //! each flow's place.
 
-const CHILDREN: usize = 4;
+use crate::table::Table;
+
+const CHILDREN: u32 = 4;
 const OUT: u32 = u32::MAX;
+
+/// Where a flow is in the heap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place(u32);
+
+impl Default for Place {
+    fn default() -> Self {
+        Self(OUT)
+    }
+}
+
+type Entry = (u64, u32);
 
 /// Flows by a time; equal times by the flow's number.
 #[derive(Debug, Default)]
 pub(crate) struct Heap {
-    entries: Vec<(u64, u32)>,
-    places: Vec<u32>,
+    entries: Table<Entry>,
+    length: u32,
+    places: Table<Place>,
 }
 
 impl Heap {
     /// The earliest.
-    pub(crate) fn first(&self) -> Option<(u64, u32)> {
-        self.entries.first().copied()
+    pub(crate) fn first(&self) -> Option<Entry> {
+        self.entry(0)
     }
 
     /// Enters a flow that is not in it.
     pub(crate) fn enter(&mut self, time: u64, flow: u32) {
-        let index = flow as usize;
-        if self.places.len() <= index {
-            self.places.resize(index + 1, OUT);
+        debug_assert!(self.places.get(flow).is_none_or(|place| place.0 == OUT), "it is in once");
+        if self.places.slot(flow).is_some() && self.entries.slot(self.length).is_some() {
+            self.length += 1;
+            self.settle(self.length - 1, (time, flow));
+            self.rise(self.length - 1);
         }
-        debug_assert_eq!(self.places.get(index), Some(&OUT), "a flow is in it once");
-        self.entries.push((time, flow));
-        self.rise(self.entries.len() - 1);
     }
 
     /// Takes a flow out, if it is in it.
     pub(crate) fn leave(&mut self, flow: u32) {
-        if self.entries.is_empty() {
-            return; // Without a look at the flow's place, which is far away when there are many.
-        }
-        let Some(place) = self.places.get_mut(flow as usize) else { return };
-        let place = std::mem::replace(place, OUT);
+        let Some(Place(place)) = self.places.get_mut(flow).map(std::mem::take) else { return };
         if place == OUT {
             return;
         }
-        let place = place as usize;
-        self.entries.swap_remove(place);
-        if place < self.entries.len() {
-            // What came to this place from the end may belong further up or further down.
+        let Some(last) = self.entry(self.length - 1) else { return };
+        self.length -= 1;
+        if place < self.length {
+            // What comes to this place from the end may belong further up or further down.
+            self.settle(place, last);
             let place = self.rise(place);
             self.sink(place);
         }
     }
 
-    fn settle(&mut self, place: usize, entry: (u64, u32)) {
+    fn entry(&self, place: u32) -> Option<Entry> {
+        self.entries.get(place).copied().filter(|_| place < self.length)
+    }
+
+    fn settle(&mut self, place: u32, entry: Entry) {
         if let Some(slot) = self.entries.get_mut(place) {
             *slot = entry;
         }
-        if let Some(known) = self.places.get_mut(entry.1 as usize) {
-            *known = place as u32;
+        if let Some(known) = self.places.get_mut(entry.1) {
+            *known = Place(place);
         }
     }
 
-    fn rise(&mut self, mut place: usize) -> usize {
-        let Some(entry) = self.entries.get(place).copied() else { return place };
+    fn rise(&mut self, mut place: u32) -> u32 {
+        let Some(entry) = self.entry(place) else { return place };
         while place > 0 {
             let parent = (place - 1) / CHILDREN;
-            let Some(above) = self.entries.get(parent).copied().filter(|above| *above > entry)
-            else {
-                break;
-            };
+            let Some(above) = self.entry(parent).filter(|above| *above > entry) else { break };
             self.settle(place, above);
             place = parent;
         }
@@ -71,13 +83,13 @@ impl Heap {
         place
     }
 
-    fn sink(&mut self, mut place: usize) {
-        let Some(entry) = self.entries.get(place).copied() else { return };
+    fn sink(&mut self, mut place: u32) {
+        let Some(entry) = self.entry(place) else { return };
         loop {
             let first = place * CHILDREN + 1;
-            let end = (first + CHILDREN).min(self.entries.len());
-            let children = self.entries.get(first..end).unwrap_or_default();
-            let least = (first..).zip(children.iter().copied()).min_by_key(|(_, child)| *child);
+            let children =
+                (first..first + CHILDREN).map_while(|child| Some((child, self.entry(child)?)));
+            let least = children.min_by_key(|(_, entry)| *entry);
             let Some((child, below)) = least.filter(|(_, below)| *below < entry) else { break };
             self.settle(place, below);
             place = child;

@@ -20,8 +20,12 @@ pub mod fifo;
 mod flow;
 mod heap;
 pub mod histogram;
+mod order;
+mod rates;
+mod ring;
 pub mod scheduler;
 pub mod settings;
+mod table;
 pub mod window;
 
 /// Names a context. A name outlives its context without dangling: once the context is released the

@@ -69,7 +69,7 @@ pub trait Scheduler {
     fn wake_at(&self) -> Option<Nanos>;
 
     /// A context's weight, and the weights of all that take part with it, itself included.
-    fn weights(&self, context: ContextId) -> (u64, u64);
+    fn weights(&mut self, context: ContextId) -> (u64, u64);
 
     /// Requests queued.
     fn queued(&self) -> usize;
