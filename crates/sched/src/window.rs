@@ -21,7 +21,7 @@ use crate::{ContextId, Nanos};
 /// over one to two of these.
 const SHARED_NS: Nanos = 100_000_000;
 /// Rates are taken over this time.
-const ROUND_NS: Nanos = 20_000_000;
+const ROUND_NS: Nanos = 10_000_000;
 /// Old measurements are forgotten after one to two of these; then the shortest time is looked for
 /// again, with as little in flight as makes sense.
 const MEMORY_NS: Nanos = 10_000_000_000;
