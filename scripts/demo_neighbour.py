@@ -29,6 +29,7 @@ ALONE_S, BESIDE_S = 2, 3
 # In the picture: the greedy client comes, and leaves.
 COMES_S, LEAVES_S, ENDS_S = 1.5, 4.5, 6
 INTERVAL_S: Final = 0.1
+_PATIENCE_S: Final = 60
 WAYS: Final = {
     "without contexts": 'grouping = "none"\n[engine]\nscheduler = "fifo"',
     "with contexts": '[engine]\nscheduler = "fair"',
@@ -93,7 +94,9 @@ def _run(url: str, clients: dict[str, list[str]]) -> list[dict[str, Any]]:
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
     try:
-        said = {name: process.communicate(timeout=60) for name, process in running.items()}
+        said = {name: process.communicate(timeout=_PATIENCE_S) for name, process in running.items()}
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"a client was not done after {_PATIENCE_S} s") from None
     finally:
         for process in running.values():
             if process.poll() is None:

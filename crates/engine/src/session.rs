@@ -117,8 +117,8 @@ pub struct Job {
     pub buffer: Option<Buffer>,
     /// The request that is queued or submitted.
     pub operation: Option<Operation>,
-    /// The owner of its device has granted it, and wants to know when it is over.
-    pub is_granted: bool,
+    /// When the owner of its device granted it; it wants to know when it is over.
+    pub granted_at: Option<Nanos>,
     /// What follows it, where a large one was cut.
     pub rest_bytes: u64,
     /// What the scheduler that has let the request go counts it as.
@@ -164,7 +164,7 @@ impl Job {
             operation: None,
             rest_bytes: 0,
             cost_ns: 0,
-            is_granted: false,
+            granted_at: None,
             arrived: 0,
             since: 0,
             frames_out: 0,

@@ -5,7 +5,7 @@ use crate::mailbox::{Mailbox, Wakeup};
 use crate::operation::Operation;
 use crate::program::Unit;
 use crate::session::Adopt;
-use crate::submitter::{Ask, Discipline};
+use crate::submitter::{Ask, Discipline, Grant};
 use crate::volume::Volume;
 use fairlead_proto::scsi::sense::Sense;
 use fairlead_proto::scsi::table::CommandTable;
@@ -256,7 +256,7 @@ pub enum Message {
     Completed {
         /// Which.
         token: u64,
-        /// 0 or negative errno.
+        /// Bytes, or 0, or negative errno.
         result: i32,
     },
     /// It is this waiter's turn to flush its volume.
@@ -299,10 +299,8 @@ pub enum Message {
     Granted {
         /// Which.
         token: u64,
-        /// What it is counted as.
-        cost_ns: u64,
-        /// Its context is alone on the device, and need not ask until it is told.
-        leases: bool,
+        /// On what terms.
+        grant: Grant,
     },
     /// There is no room for a request that was asked for.
     Refused {

@@ -33,8 +33,10 @@ const ALONE_FLOOR: u64 = 32;
 const STRETCH_MAX: u64 = 22;
 /// Below this, a fifth more is not enough to grow beside what large requests leave free.
 const SMALL_WINDOW: u64 = 8;
-/// For so long, so that there is a whole round of it: four per mille of the time.
+/// For so long, so that there is a whole round of it.
 const PROBE_NS: Nanos = 2 * ROUND_NS;
+/// For the sake of who comes and goes it is looked for no more often than this.
+const PROBE_AGAIN_NS: Nanos = SHARED_NS * 10;
 /// It begins when the device has done what it had before, but at the latest after this time.
 const PROBE_LATEST_NS: Nanos = 200_000_000;
 
@@ -71,7 +73,7 @@ impl Climb {
 
     /// Some steps back, in case the device has changed.
     fn back(self) -> Self {
-        Self { requests: (self.requests * 3 / 4).max(ALONE_FLOOR), rate: self.rate * 3 / 4 }
+        Self { requests: (self.requests * 3 / 4).max(ALONE_FLOOR), rate: 0 }
     }
 }
 
@@ -94,6 +96,7 @@ pub struct Window {
     round_began: Nanos,
     period_began: Nanos,
     probe: Option<Probe>,
+    probe_again: Nanos,
     alone: Climb,
     busy: Busy,
     /// Of what is between the least that the device needs and what keeps it busy.
@@ -114,6 +117,7 @@ impl Window {
             round_began: 0,
             period_began: 0,
             probe: None,
+            probe_again: 0,
             alone: Climb::default(),
             busy: Busy::default(),
             eighths: 8,
@@ -164,9 +168,10 @@ impl Window {
             };
         }
         let was_shared = std::mem::replace(&mut self.is_shared, now < self.shared_until);
-        let has_company = self.is_shared && !was_shared;
+        let has_company = self.is_shared && !was_shared && now >= self.probe_again;
         if has_company || now.saturating_sub(self.period_began) >= MEMORY_NS {
             self.period_began = now;
+            self.probe_again = now + PROBE_AGAIN_NS;
             self.probe = Some(Probe::Draining { since: now });
             self.busy.forget();
             self.eighths = 8;

@@ -94,7 +94,8 @@ def calibrate_command(
                     wanted, overwrite=overwrite, seconds=seconds, driver=driver.value, tell=tell
                 )
         except KeyboardInterrupt:
-            fail("interrupted; nothing was found out", EXIT_FAILED)
+            lost = "; what was on the volume may be lost" if overwrite else ""
+            fail(f"interrupted; nothing was found out{lost}", EXIT_FAILED)
             return
     if as_json:
         typer.echo(json.dumps(calibration_document(found), indent=1))

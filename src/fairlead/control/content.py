@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import contextmanager
@@ -21,6 +22,16 @@ _MARKS: Final = (
     ("a swap area", 4086, b"SWAPSPACE2"),
     ("a qcow2 image", 0, b"QFI\xfb"),
     ("an md member", 4096, b"\xfc\x4e\x2b\xa9"),
+    ("an md member", 0, b"\xfc\x4e\x2b\xa9"),
+    ("a VMDK image", 0, b"KDMV"),
+    ("a VHDX image", 0, b"vhdxfile"),
+    ("a VDI image", 64, b"\x7f\x10\xda\xbe"),
+    ("an ISO 9660 file system", 32769, b"CD001"),
+    ("a squashfs file system", 0, b"hsqs"),
+    ("a JFS file system", 32768, b"JFS1"),
+    ("a ReiserFS file system", 65588, b"ReIsEr"),
+    ("a bcache member", 4120, b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca"),
+    ("a BlueStore device", 0, b"bluestore block device"),
     ("a partition table", 512, b"EFI PART"),
     ("a partition table", 4096, b"EFI PART"),
     ("a partition table", 510, b"\x55\xaa"),
@@ -83,6 +94,10 @@ def fill(path: str, size_bytes: int, tell: Callable[[int], None]) -> None:
     """
     chunk = os.urandom(_CHUNK_BYTES)
     with _opened(path, os.O_WRONLY) as fd:
+        room, there = os.fstatvfs(fd), os.fstat(fd)
+        new_bytes = size_bytes - there.st_blocks * 512
+        if stat.S_ISREG(there.st_mode) and new_bytes > room.f_bavail * room.f_frsize:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         at = 0
         while at < size_bytes:
             at += os.pwrite(fd, chunk[: size_bytes - at], at)

@@ -65,7 +65,7 @@ pub(super) fn place_of(volume: &Volume) -> usize {
 
 fn direction_of(kind: Kind) -> Direction {
     match kind {
-        Kind::Read => Direction::Read,
+        Kind::Read | Kind::Prefetch => Direction::Read,
         _ => Direction::Write,
     }
 }
@@ -210,6 +210,10 @@ impl DeviceQueue {
         let (direction, estimate_ns) = self.estimate(operation);
         match &self.correction {
             Some(correction) => correction.cost_ns(direction, estimate_ns),
+            // The owner has learnt it for all.
+            None if direction == Direction::Write && self.cut_bytes.is_some() => {
+                (estimate_ns as f64 * self.record.write_factor()) as u64
+            }
             None => estimate_ns,
         }
     }
@@ -270,11 +274,11 @@ impl DeviceQueue {
     }
 
     /// The next request for the device, and what it is counted as.
-    pub(super) fn next(&mut self, now: Nanos) -> Option<(Token, u64)> {
+    pub(super) fn next(&mut self, now: Nanos) -> Option<Request> {
         self.resize(now);
         let next = if self.has_room() { self.scheduler.next(now) } else { Next::WindowFull };
         if let Next::Submit(request) = next {
-            return Some((request.token, request.cost_ns));
+            return Some(request);
         }
         self.look(next == Next::WindowFull, now);
         None
@@ -361,9 +365,12 @@ impl DeviceQueue {
     }
 
     /// Gives up what a context has queued, and returns it.
-    pub(super) fn take_all(&mut self, context: ContextId) -> Vec<Token> {
+    pub(super) fn take_all(&mut self, context: ContextId, now: Nanos) -> Vec<Token> {
         let tokens = self.scheduler.close(context);
         tokens.iter().for_each(|_| self.is_gone(context));
+        if let Some(settings) = self.tenure.settings(context) {
+            self.scheduler.set(context, settings, now);
+        }
         tokens
     }
 

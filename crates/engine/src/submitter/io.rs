@@ -67,7 +67,10 @@ impl Submitter {
         let (place, here) = (place_of(&volume), self.index);
         let queue = self.queue(&volume);
         let owner = queue.tenure.asks(here, context).then_some(queue.tenure.owner);
-        let is_shared = queue.is_shared() || owner.is_some();
+        let is_shared = match owner {
+            Some(_) => queue.tenure.is_shared,
+            None => queue.is_shared(),
+        };
         let piece_bytes = queue.cut(&operation, is_shared);
         let piece = Operation { length_bytes: piece_bytes, ..operation };
         job.operation = Some(piece);
@@ -99,13 +102,13 @@ impl Submitter {
                 let now = self.now;
                 let queue = self.devices.get_mut(place).and_then(Option::as_mut);
                 let next = queue.and_then(|queue| queue.next(now));
-                let Some((token, cost_ns)) = next else { break };
-                if self.grant(token, cost_ns) {
+                let Some(request) = next else { break };
+                if self.grant(place, &request) {
                     continue;
                 }
-                let (index, slot) = parts(token);
+                let (index, slot) = parts(request.token);
                 self.with_session(index, |this, session| {
-                    session.job(slot).cost_ns = cost_ns;
+                    session.job(slot).cost_ns = request.cost_ns;
                     this.submit(session, index, slot);
                 });
             }
@@ -167,9 +170,11 @@ impl Submitter {
         if let (Some(shard), Some(_)) = (self.arena.shard(context), took_ns) {
             shard.cost_ns.add(cost_ns);
         }
-        if std::mem::take(&mut job.is_granted) {
+        if let Some(granted_at) = job.granted_at.take() {
             let owner = self.queue(volume).tenure.owner;
             let operation = *operation;
+            // As long as the owner's window holds it: the way to here and back belongs to that.
+            let took_ns = took_ns.map(|_| now.saturating_sub(granted_at));
             let returned = Message::Returned { place, context, operation, cost_ns, took_ns };
             self.shared.post(owner, returned);
         } else if self.queue(volume).complete(context, operation, cost_ns, took_ns, now) {
@@ -229,6 +234,9 @@ impl Submitter {
     pub(super) fn set_context(&mut self, context: ContextId, settings: Settings) {
         for index in 0..self.sessions.len() as u32 {
             self.with_session(index, |this, session| {
+                if session.ending.is_some() {
+                    return;
+                }
                 for lun in session.luns.iter().filter(|lun| lun.context == context) {
                     let volume = Arc::clone(&lun.unit.volume);
                     this.apply_settings(&volume, context, settings);
@@ -348,7 +356,9 @@ impl Submitter {
             let service_ns = now.saturating_sub(job.since);
             job.place = Place::Collecting;
             job.operation = None;
-            this.leave_device(session, slot, &volume, context, &operation, Some(service_ns));
+            // What failed says nothing about how long the device takes.
+            let took_ns = (result >= 0 || !volume.has_device()).then_some(service_ns);
+            this.leave_device(session, slot, &volume, context, &operation, took_ns);
             if this.arena.completed(context, service_ns) {
                 this.close_context(context);
             }

@@ -27,7 +27,7 @@ use fairlead_proto::iscsi::task::Slot;
 use fairlead_sched::Nanos;
 use fairlead_sched::arena::Arena;
 use management::{AbortGroup, Then};
-pub use owner::Ask;
+pub use owner::{Ask, Grant};
 use range::Quiet;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -166,6 +166,10 @@ impl Submitter {
                 self.settle();
             }
         }
+        // What others gave back before their last session was over.
+        while let Ok(message) = self.messages.try_recv() {
+            self.message(message);
+        }
         Ok(())
     }
 
@@ -250,7 +254,7 @@ impl Submitter {
             }
             Message::Aborted(group) => self.one_aborted(group),
             Message::Ask(ask) => self.asked(&ask),
-            Message::Granted { token, cost_ns, leases } => self.granted(token, cost_ns, leases),
+            Message::Granted { token, grant } => self.granted(token, grant),
             Message::Refused { token } => self.refused(token),
             Message::Withdraw { place, submitter, context, token } => {
                 self.withdrawal(place, submitter, context, token);

@@ -15,6 +15,7 @@ use crate::shared::Message;
 use crate::volume::Volume;
 use fairlead_proto::iscsi::task::{Answer, Slot};
 use fairlead_proto::scsi::status;
+use fairlead_sched::scheduler::Request;
 use fairlead_sched::settings::{Rate, Settings};
 use fairlead_sched::{ContextId, Nanos};
 use std::collections::HashMap;
@@ -32,6 +33,8 @@ pub(super) struct Tenure {
     pub(super) owner: usize,
     /// Owned by another: the context that has it for itself, which is scheduled here.
     leased: Option<ContextId>,
+    /// Several contexts want it, as the owner said last.
+    pub(super) is_shared: bool,
     /// Owned here: who was given a lease.
     lessee: Option<(usize, ContextId)>,
     /// Owned here: who asked last, and from when on nobody else has.
@@ -45,7 +48,7 @@ pub(super) struct Tenure {
 struct Presence {
     /// A bit for each submitter.
     submitters: u64,
-    may_lease: bool,
+    settings: Settings,
 }
 
 impl Tenure {
@@ -54,6 +57,7 @@ impl Tenure {
         Self {
             owner,
             leased: None,
+            is_shared: true,
             lessee: None,
             asker: None,
             alone_from: 0,
@@ -70,8 +74,12 @@ impl Tenure {
     pub(super) fn join(&mut self, context: ContextId, submitter: usize, settings: &Settings) {
         let presence = self.present.entry(context).or_default();
         presence.submitters |= 1 << submitter;
-        let unlimited = Rate { iops: None, bytes_per_s: None };
-        presence.may_lease = settings.limit == unlimited && settings.guarantee == unlimited;
+        presence.settings = *settings;
+    }
+
+    /// What a context that is here is due.
+    pub(super) fn settings(&self, context: ContextId) -> Option<Settings> {
+        self.present.get(&context).map(|presence| presence.settings)
     }
 
     /// It has none there any more; true: nowhere.
@@ -111,13 +119,30 @@ impl Tenure {
             self.asker = asker;
             self.alone_from = now + ALONE_NS;
         }
-        let may = self.present.get(&context).is_some_and(|presence| presence.may_lease);
-        let gives = may && !is_shared && now >= self.alone_from && self.lessee.is_none();
+        // Who has a limit or a guarantee is counted by the owner.
+        let none = Rate { iops: None, bytes_per_s: None };
+        let may =
+            self.settings(context).is_some_and(|due| due.limit == none && due.guarantee == none);
+        let is_free = self.lessee.is_none() || self.lessee == asker;
+        let gives = may && !is_shared && now >= self.alone_from && is_free;
         if gives {
             self.lessee = asker;
         }
         gives
     }
+}
+
+/// What the owner says to that, when it is the request's turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Grant {
+    /// What it is counted as.
+    pub cost_ns: u64,
+    /// When: from then on the device has it, as far as the owner can see.
+    pub at: Nanos,
+    /// Several contexts want the device.
+    pub is_shared: bool,
+    /// Its context is alone on the device, and need not ask until it is told.
+    pub leases: bool,
 }
 
 /// What a submitter asks of a device's owner.
@@ -168,8 +193,8 @@ impl Submitter {
             Offered::Submit { cost_ns } => {
                 let is_shared = queue.is_shared();
                 let leases = queue.tenure.lease(*submitter, *context, is_shared, now);
-                let granted = Message::Granted { token: *token, cost_ns, leases };
-                self.shared.post(*submitter, granted);
+                let grant = Grant { cost_ns, at: now, is_shared, leases };
+                self.shared.post(*submitter, Message::Granted { token: *token, grant });
             }
             Offered::Full => {
                 self.shared.post(*submitter, Message::Refused { token: *token });
@@ -190,31 +215,39 @@ impl Submitter {
     }
 
     /// The owner: it is the turn of a request; true: it was another submitter's.
-    pub(super) fn grant(&self, token: Token, cost_ns: u64) -> bool {
+    pub(super) fn grant(&mut self, place: usize, request: &Request) -> bool {
+        let token = request.token;
         let Some(submitter) = (token >> ASKER_SHIFT).checked_sub(1) else { return false };
+        let (submitter, now) = (submitter as usize, self.now);
+        let Some(queue) = self.devices.get_mut(place).and_then(Option::as_mut) else { return true };
+        let (is_shared, cost_ns) = (queue.is_shared(), request.cost_ns);
+        let leases = queue.tenure.lease(submitter, request.context, is_shared, now);
+        let grant = Grant { cost_ns, at: now, is_shared, leases };
         let token = token & ((1 << ASKER_SHIFT) - 1);
-        let granted = Message::Granted { token, cost_ns, leases: false };
-        self.shared.post(submitter as usize, granted);
+        self.shared.post(submitter, Message::Granted { token, grant });
         true
     }
 
     /// It is the turn of a request that was asked for.
-    pub(super) fn granted(&mut self, token: Token, cost_ns: u64, leases: bool) {
+    pub(super) fn granted(&mut self, token: Token, grant: Grant) {
         let (index, slot) = parts(token);
         self.with_session(index, |this, session| {
             let Some(volume) = Self::volume_of(session, slot) else { return };
             let job = session.job(slot);
             let (Some(context), Some(operation)) = (job.context, job.operation) else { return };
             job.place = Place::Queued;
-            job.is_granted = true;
-            job.cost_ns = cost_ns;
-            if leases {
-                this.queue(&volume).tenure.leased = Some(context);
-            }
+            job.granted_at = Some(grant.at);
+            job.cost_ns = grant.cost_ns;
             if session.job(slot).dead {
+                // Its context may have left, and a lease with it.
                 this.leave_device(session, slot, &volume, context, &operation, None);
                 session.job(slot).place = Place::Collecting;
                 return this.reap(session, index, slot);
+            }
+            let tenure = &mut this.queue(&volume).tenure;
+            tenure.is_shared = grant.is_shared;
+            if grant.leases {
+                tenure.leased = Some(context);
             }
             this.submit(session, index, slot);
         });
@@ -290,7 +323,7 @@ impl Submitter {
         let Some(queue) = self.devices.get_mut(place).and_then(Option::as_mut) else { return };
         let owner = queue.tenure.owner;
         let Some(context) = queue.tenure.leased.take() else { return };
-        for token in queue.take_all(context) {
+        for token in queue.take_all(context, self.now) {
             let (index, slot) = parts(token);
             self.with_session(index, |this, session| this.ask(session, slot, owner, place, token));
         }
@@ -345,6 +378,7 @@ mod tests {
         assert!(!tenure.lease(THERE, context(7), false, 0));
         assert!(!tenure.lease(THERE, context(7), true, ALONE_NS), "others want the device");
         assert!(tenure.lease(THERE, context(7), false, ALONE_NS));
+        assert!(tenure.lease(THERE, context(7), false, ALONE_NS), "what was on its way");
         assert_eq!(tenure.recall(THERE, context(7), ALONE_NS), None, "what was on its way");
         let lessee = Some((THERE, context(7)));
         assert_eq!(tenure.recall(HERE, context(7), ALONE_NS), lessee, "another session of it");
