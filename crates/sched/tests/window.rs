@@ -163,3 +163,24 @@ fn what_waited_in_the_device_before_company_came_is_not_taken_for_its_time() {
     }
     assert!((9..=12).contains(&size), "{size}");
 }
+
+#[test]
+fn company_that_comes_and_goes_is_not_probed_for_each_time() {
+    let mut window = Window::new(FLOOR);
+    let [one, other] = [0, 1].map(|index| ContextId { index, generation: 0 });
+    let (mut flying, mut now, mut comes_at, mut floor_ns) = (BinaryHeap::new(), 0, 0, 0);
+    while now < 5_000_000_000 {
+        let depth = if now >= comes_at { 0 } else { 63 };
+        window.arrived(if depth == 0 { other } else { one }, depth, EQUAL, now);
+        comes_at = if depth == 0 { now + 150_000_000 } else { comes_at };
+        let size = window.size(flying.len() as u64, 64, now).requests;
+        while (flying.len() as u64) < size.min(64) {
+            flying.push(Reverse((now + 1_000 * US, now)));
+        }
+        let Some(Reverse((done, began))) = flying.pop() else { panic!("the floor is not nothing") };
+        floor_ns += if size == FLOOR { done - now } else { 0 };
+        now = done;
+        window.completed(small(), COST, now - began);
+    }
+    assert!(floor_ns < 5_000_000_000 / 20, "{floor_ns} ns of 5 s at the floor");
+}
