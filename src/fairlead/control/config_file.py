@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fairlead.control.access import check_exposure, read_secrets
 from fairlead.control.grouping import load_grouping
 from fairlead.control.policies import load_policies
+from fairlead.control.volumes import check_simulated
 from fairlead.errors import ConfigError
 from fairlead.model.document import DocumentError, Mistake, place_mistakes, read_document
 
@@ -27,7 +28,7 @@ def load_config(path: Path) -> Config:
 
 
 def check_config(path: Path, *, allow_anyone: bool = False) -> Config:
-    """As `load_config`; also looks at secret files, grouping, policies and who gets in from where.
+    """As `load_config`; also looks at secrets, grouping, policies, simulated devices and exposure.
 
     Volumes are not opened: a document may be checked while it is served.
 
@@ -42,6 +43,7 @@ def check_config(path: Path, *, allow_anyone: bool = False) -> Config:
         lambda: read_secrets(config.chap_accounts),
         lambda: load_grouping(config.grouping, config.groups),
         lambda: load_policies(config.policies),
+        lambda: check_simulated(config.volumes),
         lambda: check_exposure(
             config.portals, config.effective_targets(), allow_anyone=allow_anyone
         ),

@@ -30,6 +30,8 @@ from fairlead.model.size import format_size
 from fairlead.model.volume import LOGICAL_BLOCK_BYTES, PHYSICAL_BLOCK_BYTES_MAX
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fairlead.devices.interface import DeviceParameters
     from fairlead.model.volume import VolumeConfig
 
@@ -116,13 +118,31 @@ def _prepared(
         thin=_is_thin(config, medium, backing),
         write_through=config.write_through,
         device=config.device or backing.name,
-        simulated=_simulated(config),
+        simulated=simulated_device(config),
     )
     return PreparedVolume(spec, backing, medium.path, created)
 
 
-def _simulated(config: VolumeConfig) -> DeviceParameters | None:
-    """The device that a volume simulates; it is as large as the volume."""
+def check_simulated(volumes: Sequence[VolumeConfig]) -> None:
+    """Check the devices that volumes simulate.
+
+    Raises:
+        ConfigError: the first that is wrong.
+    """
+    for number, volume in enumerate(volumes):
+        try:
+            simulated_device(volume)
+        except ConfigError as error:
+            where = f"volumes[{number}].model"
+            raise ConfigError(error.reason, where=where, remedy=error.remedy) from None
+
+
+def simulated_device(config: VolumeConfig) -> DeviceParameters | None:
+    """Return the device that a volume simulates; it is as large as the volume.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
     if config.model is None or config.size is None:
         return None
     try:

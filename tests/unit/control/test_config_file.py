@@ -55,6 +55,16 @@ def test_policies_are_looked_at_with_their_options(tmp_path: Path) -> None:
     ]
 
 
+def test_simulated_devices_are_looked_at(tmp_path: Path) -> None:
+    file = tmp_path / "target.toml"
+    file.write_text('[[volumes]]\nname = "v"\nkind = "sim"\nmodel = "ssd-21k"\nsize = "1G"\n')
+    with pytest.raises(DocumentError) as caught:
+        check_config(file)
+    (mistake,) = caught.value.mistakes
+    assert (mistake.line, mistake.where) == (4, "volumes[0].model")
+    assert "did you mean ssd-20k?" in str(mistake)
+
+
 def test_our_own_example_is_right() -> None:
     config = check_config(EXAMPLE)
     assert config.shares
