@@ -60,7 +60,6 @@ serve: $(STAMPS)/extension ## serve volumes until interrupted: make serve ARGS='
 
 .PHONY: demo
 demo: $(STAMPS)/extension $(STAMPS)/dev ## real initiators in their own contexts, and what each got, as tables and a picture
-	@$(MAKE) -s -C bench
 	@$(BIN)/python -m scripts.demo
 
 .PHONY: test

@@ -165,7 +165,16 @@ def draw(found: dict[str, Neighbours], path: Path) -> None:
 
 
 def demonstrate(console: Console, folder: Path) -> bool:
-    """Measure, show and draw; return whether contexts helped the polite client."""
+    """Measure, show and draw; return whether contexts helped the polite client.
+
+    Raises:
+        RuntimeError: the initiator cannot be built, or failed.
+    """
+    built = subprocess.run(
+        ["make", "-s", "-C", str(ROOT / "bench")], capture_output=True, text=True, check=False
+    )
+    if built.returncode:
+        raise RuntimeError(f"bench/load cannot be built:\n{built.stderr}")
     found = {}
     for way in WAYS:
         console.print(f"a polite client beside a greedy one, {way} ...")
