@@ -63,8 +63,9 @@ fn shares_hold_between_submitters(driver: DriverChoice) {
         over.store(true, Relaxed);
         (heavy, light.join().expect("it reads"))
     });
-    // Without the owner each would get half.
-    assert!((450..600).contains(&light), "{light} beside {heavy}");
+    // A quarter of it, or somewhat more where the other could not always keep 32 in flight. Without
+    // the owner it would get as much.
+    assert!((400..1000).contains(&light), "{light} beside {heavy}");
     rig.stop();
 }
 
