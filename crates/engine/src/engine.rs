@@ -4,10 +4,11 @@
 
 use crate::crew::Crew;
 pub use crate::crew::{DriverChoice, Placement, Report};
+use crate::message::Message;
 use crate::program::Unit;
 use crate::session::{Adopt, Attentions, Lun};
 use crate::shared::{
-    DeviceRecord, Event, LogicalUnit, Message, Options, Page, SessionRecord, Shared, Tables, lock,
+    DeviceRecord, Event, LogicalUnit, Options, Page, SessionRecord, Shared, Tables, lock,
 };
 use crate::volume::{self, OpenError, Spec, Volume};
 use fairlead_proto::iscsi::parameters::Parameters;

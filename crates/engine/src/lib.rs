@@ -12,6 +12,7 @@ pub mod crew;
 pub mod driver;
 pub mod engine;
 pub mod mailbox;
+pub mod message;
 pub mod operation;
 pub mod program;
 pub mod session;

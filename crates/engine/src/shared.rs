@@ -2,10 +2,9 @@
 //! flushes and locked ranges.
 
 use crate::mailbox::{Mailbox, Wakeup};
-use crate::operation::Operation;
+use crate::message::Message;
 use crate::program::Unit;
-use crate::session::Adopt;
-use crate::submitter::{Ask, Discipline, Grant};
+use crate::submitter::Discipline;
 use crate::volume::Volume;
 use fairlead_proto::scsi::sense::Sense;
 use fairlead_proto::scsi::table::CommandTable;
@@ -13,7 +12,6 @@ use fairlead_sched::ContextId;
 use fairlead_sched::accounts::Counter;
 use fairlead_sched::cost::CostModel;
 use fairlead_sched::directory::{Directory, Entry};
-use fairlead_sched::settings::Settings;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
@@ -228,142 +226,6 @@ pub struct SessionRecord {
     pub bytes_written: Counter,
     /// Commands being carried out.
     pub in_flight: Counter,
-}
-
-/// A message to a submitter.
-#[derive(Debug)]
-pub enum Message {
-    /// Serve this connection.
-    Adopt(Box<Adopt>),
-    /// End a session.
-    EndSession(u64, &'static str),
-    /// A context is due something else from now on.
-    SetContext(ContextId, Settings),
-    /// Python has answered.
-    Answer {
-        /// As in the event.
-        id: u64,
-        /// SCSI status.
-        status: u8,
-        /// With CHECK CONDITION.
-        sense: Option<Sense>,
-        /// Data-In, or text.
-        data: Vec<u8>,
-        /// A Text answer: the initiator's new MaxRecvDataSegmentLength, if it changed.
-        peer_max_recv: Option<u32>,
-    },
-    /// A request that another submitter carried out, or that waited for it, is over.
-    Completed {
-        /// Which.
-        token: u64,
-        /// Bytes, or 0, or negative errno.
-        result: i32,
-    },
-    /// It is this waiter's turn to flush its volume.
-    RunFlush(u64),
-    /// Say when no write to the range is in flight any more.
-    Quiesce {
-        /// Of this volume.
-        volume: u32,
-        /// First byte.
-        start: u64,
-        /// Past the last.
-        end: u64,
-        /// Who wants to know.
-        submitter: usize,
-        /// About which request.
-        token: u64,
-    },
-    /// A submitter has no write to the range in flight.
-    Quiesced(u64),
-    /// A range was released: who waits may try again.
-    RangeReleased,
-    /// Abort the tasks of a unit. Answered by `Aborted`.
-    AbortUnit {
-        /// Which volume's unit.
-        logical_unit: u32,
-        /// `None`: of all sessions; else of all but this one (it has done so itself).
-        except: u64,
-        /// Unit attention for the other sessions.
-        attention: u16,
-        /// Who wants to know.
-        submitter: usize,
-        /// Which abort.
-        group: u64,
-    },
-    /// The other submitter's tasks are over.
-    Aborted(u64),
-    /// To a device's owner: when is it this request's turn?
-    Ask(Box<Ask>),
-    /// It is the turn of a request that was asked for.
-    Granted {
-        /// Which.
-        token: u64,
-        /// On what terms.
-        grant: Grant,
-    },
-    /// There is no room for a request that was asked for.
-    Refused {
-        /// Which.
-        token: u64,
-    },
-    /// To a device's owner: a request that was asked for is not wanted any more. Answered by
-    /// `Withdrawn`, or was by `Granted` or `Refused`.
-    Withdraw {
-        /// The device's queue.
-        place: usize,
-        /// Who asked.
-        submitter: usize,
-        /// For whom.
-        context: ContextId,
-        /// For which.
-        token: u64,
-    },
-    /// It will not be granted.
-    Withdrawn {
-        /// Which.
-        token: u64,
-    },
-    /// To a device's owner: a granted request is over.
-    Returned {
-        /// The device's queue.
-        place: usize,
-        /// Whose.
-        context: ContextId,
-        /// What it was.
-        operation: Operation,
-        /// What it was counted as.
-        cost_ns: u64,
-        /// How long the device had it, if it had it.
-        took_ns: Option<u64>,
-    },
-    /// Whoever is scheduled here by a lease has to ask again.
-    Recall {
-        /// The device's queue.
-        place: usize,
-    },
-    /// To a device's owner: a context has sessions at another submitter.
-    Joined {
-        /// On the device of this volume.
-        volume: Arc<Volume>,
-        /// Where.
-        submitter: usize,
-        /// Which context.
-        context: ContextId,
-        /// What it is due.
-        settings: Settings,
-    },
-    /// To a device's owner: it has none there any more.
-    Left {
-        /// The device's queue.
-        place: usize,
-        /// Where.
-        submitter: usize,
-        /// Which context.
-        context: ContextId,
-    },
-    /// End every session and stop.
-    Stop,
 }
 
 /// All that is shared.

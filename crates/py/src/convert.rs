@@ -1,6 +1,7 @@
 //! Plain data between Python and the engine.
 
 use crate::devices::to_parameters;
+use crate::item::item;
 use crate::scheduler::PySettings;
 use fairlead_engine::engine::{DriverChoice, LunMapping};
 use fairlead_engine::shared::{DeviceRecord, Event, Options, Page, SessionRecord};
@@ -106,15 +107,6 @@ impl CostDict {
         let line = |line: LineDict| Line { base_ns: line.base_ns, per_kib_ns: line.per_kib_ns };
         CostModel { read: line(self.read), write: line(self.write) }
     }
-}
-
-pub(crate) fn item<'py, T: FromPyObjectOwned<'py>>(
-    dict: &Bound<'py, PyDict>,
-    name: &str,
-) -> PyResult<T> {
-    let value =
-        dict.get_item(name)?.ok_or_else(|| PyValueError::new_err(format!("{name} is missing")))?;
-    value.extract().map_err(Into::into)
 }
 
 pub(crate) fn driver_choice(name: &str) -> PyResult<DriverChoice> {

@@ -1,7 +1,7 @@
 //! Simulated devices: the tables of `fairlead.devices`, and the model by itself for the test that
 //! holds it to its readable form.
 
-use crate::convert::item;
+use crate::item::item;
 use fairlead_devices::disk::{DiskParameters, Rotation};
 use fairlead_devices::ssd::{Buffer, Line, SsdParameters};
 use fairlead_devices::{Device, Operation, Parameters, Request};

@@ -5,6 +5,7 @@
 mod calibration;
 mod convert;
 mod devices;
+mod item;
 mod scheduler;
 
 use calibration::PyCalibration;

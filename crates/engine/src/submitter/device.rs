@@ -1,6 +1,6 @@
 //! A backing device as one submitter uses it: its scheduler, what requests cost it, how much it gets.
 
-use super::owner::Tenure;
+use super::tenure::Tenure;
 use crate::operation::{Kind, Operation};
 use crate::shared::DeviceRecord;
 use crate::volume::Volume;

@@ -3,10 +3,11 @@
 use super::device::{DeviceQueue, Discipline, Offered, place_of};
 use super::start::{file_request, may_hide_lost_data, remainder, start};
 use super::{Submitter, Token, parts, token};
+use crate::message::Message;
 use crate::operation::{Kind, Operation, REFUSES_WRITES};
 use crate::program::Input;
 use crate::session::{Place, Session};
-use crate::shared::{Event, Message, lock};
+use crate::shared::{Event, lock};
 use crate::volume::{Owner, Volume, Waiter};
 use fairlead_proto::iscsi::task::{Answer, Slot};
 use fairlead_proto::scsi::status;

@@ -5,8 +5,9 @@
 //! are taken back, submitted ones waited for, because the kernel cannot take them back.
 
 use super::{Submitter, token};
+use crate::message::Message;
 use crate::session::{Place, Session};
-use crate::shared::{Event, Message, UPCALLS_MAX, lock};
+use crate::shared::{Event, UPCALLS_MAX, lock};
 use fairlead_proto::iscsi::bhs::{opcode, reject};
 use fairlead_proto::iscsi::connection::Request;
 use fairlead_proto::iscsi::task::{Slot, State};

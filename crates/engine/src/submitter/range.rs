@@ -1,9 +1,9 @@
 //! Locked ranges: who waits for one, and who waits until writes to it have ended.
 
 use super::{Submitter, Token, parts, token};
+use crate::message::Message;
 use crate::program::Input;
 use crate::session::{Place, Session};
-use crate::shared::Message;
 use crate::volume::{Acquired, Owner};
 use fairlead_proto::iscsi::task::Slot;
 
