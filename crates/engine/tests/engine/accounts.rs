@@ -1,12 +1,13 @@
 //! Whose I/O was whose.
 
 use crate::initiator::parameters;
-use crate::rig::{BLOCK, CONTEXT, Rig, assert_settled, cdb, on_both_drivers, pattern};
+use crate::rig::{BLOCK, CONTEXT, Rig, assert_settled, cdb, on_both_drivers, pattern, write};
 use fairlead_engine::engine::DriverChoice;
 use fairlead_engine::volume::Kind;
 use fairlead_sched::accounts::Accounts;
 
 on_both_drivers! {
+    what_is_refused_was_no_work_of_the_device,
     each_client_is_charged_for_its_own,
     commands_that_came_with_the_login_count,
     pieces_of_a_command_are_submitted_in_its_context,
@@ -156,5 +157,22 @@ fn sessions_of_one_client_share_a_context(driver: DriverChoice) {
     drop(second);
     rig.ended(second_id);
     assert_eq!(rig.released(), [CONTEXT]);
+    rig.stop();
+}
+
+fn what_is_refused_was_no_work_of_the_device(driver: DriverChoice) {
+    let mut rig = Rig::new(driver, 1);
+    let unit = rig.unit(Kind::Sim, 1 << 20);
+    let (_, mut initiator) = rig.session(&[Rig::mapping(0, unit, CONTEXT)]);
+    let data = pattern(1, BLOCK);
+    assert!(write(&mut initiator, 0, &data).is_good());
+    let accounts = rig.accounts_of(CONTEXT);
+    let cost_ns = accounts.total(|shard| &shard.cost_ns);
+    assert!(cost_ns > 0);
+    rig.engine.volumes()[0].set_fault("as a test wants it".into());
+    for _ in 0..20 {
+        assert!(!write(&mut initiator, 0, &data).is_good());
+    }
+    assert_eq!(accounts.total(|shard| &shard.cost_ns), cost_ns);
     rig.stop();
 }
