@@ -6,6 +6,7 @@ mod calibration;
 mod convert;
 mod devices;
 mod item;
+mod lifecycle;
 mod scheduler;
 
 use calibration::PyCalibration;
@@ -18,6 +19,7 @@ use fairlead_engine::shared::Tables;
 use fairlead_proto::iscsi::parameters::Parameters;
 use fairlead_proto::scsi::table::CommandTable;
 use fairlead_sched::ContextId;
+use lifecycle::{ContextAccounts, ContextArena, ContextDirectory};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -217,5 +219,8 @@ fn _dataplane(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<DataPlane>()?;
     module.add_class::<PyCalibration>()?;
     module.add_class::<FairScheduler>()?;
+    module.add_class::<ContextAccounts>()?;
+    module.add_class::<ContextDirectory>()?;
+    module.add_class::<ContextArena>()?;
     module.add_class::<SimulatedDevice>()
 }
