@@ -81,6 +81,15 @@ def test_every_invariant_can_break(change: Callable[[IoContext, CfqIoContext], N
         scene.check()
 
 
+def test_an_exit_under_a_queue_lock_is_seen_even_when_it_takes_none() -> None:
+    scene, queue, ioc, _ = busy()
+    scene.switch_away(queue)  # The cic is dead, and the exit path has nothing to do.
+    with scene.device("sdb").queue_lock.held(scene.kernel):
+        cfq_context.cfq_exit(scene.kernel, ioc)
+    with pytest.raises(InvariantBroken, match="under a queue_lock"):
+        scene.check()
+
+
 def test_what_is_left_is_named() -> None:
     scene, _, _, _ = busy()
     with pytest.raises(Leak, match="1 IoContext, 1 CfqIoContext, 1 CfqQueue"):

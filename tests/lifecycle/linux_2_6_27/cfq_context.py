@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import cfq_service
+from .faults import UseAfterFree
 from .objects import CfqIoContext
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def call_for_each_cic(
 
 def cfq_exit(kernel: Kernel, ioc: IoContext) -> None:
     """cfq_exit and cfq_exit_io_context, 2.6.27: nobody will issue I/O here any more."""
+    if any(lock.kind == "queue_lock" for lock in kernel.locks_held[kernel.cpu]):
+        kernel.counts["exit under queue_lock"] += 1
     with kernel.rcu_read_lock():
         call_for_each_cic(kernel, ioc, cfq_exit_single_io_context)
 
@@ -103,7 +106,8 @@ def complete_unload(kernel: Kernel) -> None:
     waiting = kernel.unloading
     if waiting is None or kernel.memory.live(CfqIoContext):
         return
-    kernel.bug_on("completed" in waiting, "ioc_gone is completed twice")
+    if "completed" in waiting:
+        raise UseAfterFree("complete() of ioc_gone, on a stack that has returned")
     waiting.append("completed")
     if kernel.build.unload_locks:
         kernel.unloading = None

@@ -19,6 +19,8 @@ def check(kernel: Kernel) -> None:
     Raises:
         InvariantBroken: with what does not.
     """
+    if kernel.counts["exit under queue_lock"]:
+        raise InvariantBroken("the exit path has run under a queue_lock")
     for ioc in kernel.memory.live(IoContext):
         for broken in (*_counters(kernel, ioc), *_tables(ioc)):
             raise InvariantBroken(broken)

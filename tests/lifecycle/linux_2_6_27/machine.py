@@ -28,7 +28,8 @@ class Kernel:
         meanwhile: what another CPU does at a window, once; by the window's name.
         at_window: is asked at every window; random walks come between there.
         work: what was left to a work item.
-        counts: how often something happened that is worth a look: "cic", "idle window".
+        counts: how often something happened that is worth a look: "cic", "idle window",
+            "exit under queue_lock".
         log: what WARN_ON() said.
     """
 

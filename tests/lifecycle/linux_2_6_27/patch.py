@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from . import blk_ioc, cfq_service, elevator, tasks
+from . import blk_ioc, cfq_service, elevator, invariants, tasks
 from .builds import LINUX_2_6_27
 from .faults import Fault
 from .scene import SURVIVES, Scene
@@ -117,12 +117,16 @@ def before(steps: tuple[Step, ...], name: str, what: Step) -> tuple[Step, ...]:
 
 
 class State(NamedTuple):
-    """Where the session's io_context stands after a step; empty when there is none."""
+    """Where the session's io_context stands after a step; empty when there is none.
+
+    ``holders`` says whose its references are: the session's, requests', slices'.
+    """
 
     step: str
     refcount: str
     nr_tasks: str
     cics: str
+    holders: tuple[int, int, int] = (0, 0, 0)
     fault: str = ""
 
 
@@ -135,8 +139,17 @@ def state_after(run: Run, step: Step) -> State:
         return State(step.name, "0", "0", "freed")
     alive = sum(cic.key is not None for cic in ioc.cic_list)
     dead = len(ioc.cic_list) - alive
+    requests, slices = (
+        count(run.scene.kernel, ioc) for count in (invariants.requests_of, invariants.slices_of)
+    )
     parts = [f"{count} {word}" for count, word in ((alive, "alive"), (dead, "dead")) if count]
-    return State(step.name, str(ioc.refcount), str(ioc.nr_tasks), ", ".join(parts) or "none")
+    return State(
+        step.name,
+        str(ioc.refcount),
+        str(ioc.nr_tasks),
+        ", ".join(parts) or "none",
+        (len(ioc._owners), requests, slices),
+    )
 
 
 def states(steps: tuple[Step, ...], build: Build = LINUX_2_6_27) -> list[State]:

@@ -246,7 +246,7 @@ SCENARIOS: Final = (
         origin="fixed by 9a11b4ed0e7c",
         shows="two CPUs free the last two cics, and both find none left",
         steps=module_is_unloaded,
-        with_bug="KernelBug: BUG_ON(ioc_gone is completed twice)",
+        with_bug="UseAfterFree: complete() of ioc_gone, on a stack that has returned",
         right_kernel=LINUX_2_6_33,
     ),
     Scenario(

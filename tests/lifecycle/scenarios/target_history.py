@@ -268,6 +268,7 @@ SCENARIOS: Final = (
         kernel=replace(LINUX_2_6_27, last_put="exit at once"),
         with_bug="Deadlock: queue_lock is taken by the CPU that holds it",
         right_steps=life(ExitHelper, expire_first=False),
+        right_kernel=LINUX_2_6_27,
     ),
     Scenario(
         name="without the BUG_ON",
