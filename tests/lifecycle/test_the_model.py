@@ -162,3 +162,28 @@ def test_references_of_requests_and_slices_are_counted() -> None:
     scene.complete(request)
     scene.expire(queue)
     assert ioc.refcount == 1
+
+
+def test_an_exit_ends_the_slice_though_requests_are_on_their_way() -> None:
+    scene = Scene(LINUX_2_6_27)
+    queue, task = scene.device(), scene.kernel.task("a")
+    request = scene.request(task, queue)
+    scene.exit(task)
+    assert queue.elevator is not None
+    assert (queue.elevator.active_queue, queue.elevator.active_cic) == (None, None)
+    scene.complete(request)
+    scene.end()
+
+
+def test_references_without_a_task_get_no_idle_window() -> None:
+    scene = Scene(LINUX_2_6_27, checking=False)
+    queue, task = scene.device(), scene.kernel.task("a")
+    waits = []
+    for tasks_left in (1, 0):
+        ioc = blk_ioc.current_io_context(scene.kernel, task)
+        ioc.nr_tasks = tasks_left
+        scene.read(task, queue)
+        assert queue.elevator is not None
+        waits.append(queue.elevator.idling)
+        scene.expire(queue)
+    assert waits == [True, False]
