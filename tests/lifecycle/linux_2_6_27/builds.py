@@ -26,7 +26,8 @@ class Build:
         every_exit_puts: exit_io_context() drops a reference whether it was the last task or not;
             since 2.6.33. Before, only the last task did (CVE-2012-0879).
         failed_fork_exits: copy_process() that fails gives its io_context back; since 2.6.33.
-        exit_rechecks_key: the exit path looks at the key again under queue_lock (62c1fe9d9f0a).
+        exit_rechecks_key: the exit path looks at the key again under queue_lock (62c1fe9d9f0a);
+            2.6.29 does, and 2.6.27 is taken not to.
         exit_clears_cache: a cic that dies leaves ioc_data (4faa3c8150c1).
         cache_write_rechecks: ioc_data is written for a cic that is alive alone; what ab4bd22d,
             3181faa85bda and 726e99ab88db come to (2011).
