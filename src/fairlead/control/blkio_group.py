@@ -50,7 +50,11 @@ def find_blkio_group(view: SystemView, user: int) -> BlkioGroup:
         view: where to look.
         user: who would have to be allowed to write there.
     """
-    mounts = view.mounts()
+    try:
+        mounts = view.mounts()
+    except OSError as error:
+        reason = f"nobody can see what is mounted: {error}"
+        return BlkioGroup(directory=None, version=None, reason=reason)
     mount = next((m for m in mounts if m.type_ == "cgroup" and "blkio" in m.options), None)
     if mount is None:
         return _without_v1(mounts)

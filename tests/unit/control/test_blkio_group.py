@@ -71,6 +71,13 @@ def test_what_is_not_mounted_can_be(tree: KernelTree, tmp_path: Path) -> None:
     assert find_blkio_group(tree.view, 0) == found
 
 
+def test_a_process_that_cannot_see_what_is_mounted_has_no_groups(tree: KernelTree) -> None:
+    (tree.view.proc / "self/mountinfo").unlink()
+    found = find_blkio_group(tree.view, 0)
+    assert (found.usable, found.version) == (None, None)
+    assert "mountinfo" in (found.reason or "")
+
+
 def test_leftovers_of_dead_processes_go(tree: KernelTree) -> None:
     directory = tree.blkio()
     (tree.view.proc / "7").mkdir()
