@@ -155,11 +155,12 @@ def elevator_for(wish: Wish, findings: KernelFindings) -> str | None:
 def together(resolutions: Sequence[Resolution]) -> Resolution:
     """Return what holds for a device of several volumes, each sentence once."""
     disks = {disk.name: disk for found in resolutions for disk in found.disks}
-    weights = dict.fromkeys(found.weights for found in resolutions)
+    # What asks nothing of the kernel is told from nobody.
+    weights = dict.fromkeys(found.weights for found in resolutions if found.disks)
     return replace(
         resolutions[0],
         disks=tuple(disks.values()),
-        weights=", ".join(weights),
+        weights=", ".join(weights) or _BY_NOTHING,
         missing=tuple(dict.fromkeys(note for found in resolutions for note in found.missing)),
         not_covered=tuple(
             dict.fromkeys(note for found in resolutions for note in found.not_covered)

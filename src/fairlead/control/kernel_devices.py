@@ -280,9 +280,10 @@ def _log_resolution(found: Resolution) -> None:
         elevators=",".join(f"{disk.name}:{disk.elevator}" for disk in found.disks) or "none",
         weights=found.weights,
     )
+    has_fallen = bool(found.disks) and found.mode != found.asked
     for note in found.missing:
-        # What nothing can be done about is no reason to warn.
-        tell = log.info if note.remedy is None else log.warning
+        # That a volume in memory asks nothing of the kernel is no reason to warn.
+        tell = log.warning if has_fallen or note.remedy is not None else log.info
         tell("kernel_context.missing", device=found.device, **_facts(note))
     for note in found.not_covered:
         log.info("kernel_context.not_covered", device=found.device, **_facts(note))

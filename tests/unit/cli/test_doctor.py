@@ -195,6 +195,7 @@ def test_the_driver_is_what_the_data_plane_would_take(doctor: Doctor) -> None:
     [
         (("x:1X",), "fairlead: '1X' is not a size; write a whole number"),
         (("null:x:0",), "size 0 is out of range"),
+        (("x:1000",), "size 1000 is not a multiple of the logical block of 512 bytes"),
         (("--config", "none.toml"), "fairlead: none.toml cannot be read: no such file"),
         (("--what",), "No such option"),
     ],

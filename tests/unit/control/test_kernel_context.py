@@ -293,6 +293,18 @@ def test_volumes_of_a_device_are_told_together() -> None:
     assert isinstance(found, Resolution)
 
 
+def test_a_volume_without_kernel_io_on_a_device_with_rings_changes_nothing() -> None:
+    found = together(
+        [
+            resolve(wish(disk("bfq")), EVERYTHING),
+            resolve(wish(kind="null", place=None), EVERYTHING, decided="ring"),
+        ]
+    )
+    assert (found.mode, found.weights) == ("ring", "weights of groups")
+    assert texts(found.missing) == ["null volumes ask nothing of the kernel"]
+    assert found.not_covered == ()
+
+
 @pytest.mark.parametrize(
     ("asked", "elevator"),
     [("off", "none"), ("priority", "mq-deadline"), ("ring", "bfq")],

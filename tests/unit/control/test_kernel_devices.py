@@ -162,6 +162,19 @@ def test_what_is_missing_is_a_warning_if_something_can_be_done(
     ]
 
 
+def test_what_the_kernel_refuses_is_a_warning_although_nothing_can_be_done(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.probe = FakeProbe(ring="no")
+    devices = machine.devices(**RING)
+    devices.prepare()
+    devices.admit(machine.spec(), driver="io_uring")
+    [record] = [r for r in caplog.records if r.levelname == "WARNING"]
+    assert record.getMessage() == (
+        'kernel_context.missing device=sda reason="no rings with keepers: no"'
+    )
+
+
 def test_all_volumes_of_a_device_have_what_the_first_one_got(
     machine: Machine, lines: Callable[[], list[str]]
 ) -> None:
