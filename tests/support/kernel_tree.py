@@ -93,6 +93,7 @@ class KernelTree:
     def blkio(self, group: str = "/", *, has_weights: bool = True) -> Path:
         """Mount cgroup v1's blkio controller; returns the directory of the process's group."""
         point = self._root / "blkio"
+        self.mount("0:34", self._root / "freezer", "cgroup", "cgroup", "rw,freezer")
         self.mount("0:35", point, "cgroup", "cgroup", "rw,blkio")
         self.write("self/cgroup", f"7:blkio:{group}\n6:freezer:/\n0::/\n")
         directory = point / group.strip("/")

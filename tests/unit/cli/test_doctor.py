@@ -34,6 +34,7 @@ class Doctor:
         self.has(FakeProbe())
 
     def has(self, probe: FakeProbe) -> None:
+        self.probe = probe
         found = partial(diagnose, view=self.tree.view, probe=probe)
         self._monkeypatch.setattr("fairlead.cli.doctor.diagnose", found)
 
@@ -74,6 +75,7 @@ def test_a_kernel_that_has_everything(doctor: Doctor) -> None:
     directory = doctor.tree.blkio()
     result = doctor.ask("direct:new.img:1G")
     assert result.exit_code == 0
+    assert doctor.probe.asked == [(str(directory), True)]
     assert result.stdout.splitlines() == [
         "kernel 6.1.0-test, as root with CAP_SYS_ADMIN and CAP_SYS_NICE",
         "  io_uring                                yes",
@@ -116,6 +118,15 @@ def test_each_thing_that_is_missing_has_its_command(doctor: Doctor) -> None:
     assert "sda, for disk.img: priority works" in lines
     assert "-> echo mq-deadline > /sys/block/sda/queue/scheduler" in lines
     assert any(line.startswith("not covered") and "buffered writes" in line for line in lines)
+
+
+@pytest.mark.parametrize(("setting", "reason"), [("0", REASON), ("1", None)])
+def test_a_setting_that_is_not_in_the_way_is_not_the_remedy(
+    doctor: Doctor, setting: str, reason: str | None
+) -> None:
+    doctor.tree.write("sys/kernel/io_uring_disabled", setting)
+    doctor.has(FakeProbe(**({} if reason is None else {"io_uring": reason})))
+    assert "sysctl" not in doctor.ask().stdout
 
 
 def test_what_is_configured_and_cannot_be_had_is_exit_code_1(doctor: Doctor) -> None:

@@ -28,7 +28,7 @@ def test_the_own_group_serves(tree: KernelTree) -> None:
 def test_a_container_sees_a_part_of_the_hierarchy(tree: KernelTree) -> None:
     directory = tree.blkio("/")
     mountinfo = tree.view.proc / "self/mountinfo"
-    mountinfo.write_text(mountinfo.read_text().replace(" / ", " /docker/1 ", 1))
+    mountinfo.write_text(mountinfo.read_text().replace(" / ", " /docker/1 "))
     tree.write("self/cgroup", "7:cpu,blkio:/docker/1\n")
     assert find_blkio_group(tree.view, 0).usable == str(directory)
     tree.write("self/cgroup", "7:blkio:/elsewhere\n")

@@ -123,6 +123,13 @@ def test_btrfs_is_on_all_its_devices(
     assert place.file_system == "btrfs"
 
 
+def test_the_number_of_a_mount_says_more_than_its_place(tree: KernelTree, tmp_path: Path) -> None:
+    number = (tree.disk_below(tmp_path, "sda", "bfq") / "dev").read_text().strip()
+    tree.mount(number, "/elsewhere", "xfs", "/dev/sda")
+    tree.mount("0:9", tmp_path, "nfs", "server:/share")
+    assert find_place(str(tmp_path), tree.view).file_system == "xfs"
+
+
 @pytest.mark.parametrize(
     ("file_system", "is_threaded"),
     [

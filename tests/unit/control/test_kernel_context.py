@@ -166,6 +166,15 @@ def test_what_the_kernel_refuses_is_not_had(asked: KernelContext, field: str, te
     assert (found.mode, texts(found.missing)) == ("off", [text + REASON])
 
 
+@pytest.mark.parametrize(
+    ("field", "remedy"), [("io_uring", "sysctl kernel.io_uring_disabled=0"), ("ring", None)]
+)
+def test_a_setting_is_the_remedy_for_io_uring_alone(field: str, remedy: str | None) -> None:
+    forbidden = replace(without(**{field: REASON}), io_uring_disabled=1)
+    [note] = resolve(wish(disk("bfq")), forbidden).missing
+    assert note.remedy == remedy
+
+
 def test_polled_rings_that_are_refused_are_rung() -> None:
     refused = without(polled=REASON)
     assert resolve(wish(disk("bfq")), refused).missing == ()
@@ -194,6 +203,12 @@ def test_bfq_that_is_not_there_is_loaded_first() -> None:
     found = resolve(wish(disk("none", elevators=("none", "mq-deadline"))), EVERYTHING)
     [note] = found.missing
     assert note.remedy == "modprobe bfq && echo bfq > /sys/block/sda/queue/scheduler"
+
+
+def test_of_several_disks_without_bfq_the_first_is_named() -> None:
+    found = resolve(wish(disk("none"), disk("mq-deadline", "sdb")), EVERYTHING)
+    assert found.mode == "priority"
+    assert found.missing[0].text.startswith("sda has elevator none, which knows no io_contexts")
 
 
 def test_a_disk_that_can_have_no_elevator_has_no_remedy() -> None:
