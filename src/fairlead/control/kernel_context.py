@@ -29,7 +29,7 @@ ELEVATORS: Final[Mapping[KernelContext, str]] = {
 
 _BY_GROUP: Final = "weights of groups"
 _BY_LEVEL: Final = "8 levels of priority"
-_BY_CLASS: Final = "3 classes of priority"
+_BY_CLASS: Final = "2 classes of priority"
 _BY_NOTHING: Final = "nothing"
 # What tells contexts apart, by kernel context and elevator; by nothing where there is no row.
 _WEIGHTS: Final[Mapping[tuple[KernelContext, str | None], str]] = {

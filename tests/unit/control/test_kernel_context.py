@@ -70,11 +70,11 @@ def test_both_layers_have_the_same_words() -> None:
 @pytest.mark.parametrize(
     ("asked", "elevator", "weights"),
     [
-        ("priority", "mq-deadline", "3 classes of priority"),
+        ("priority", "mq-deadline", "2 classes of priority"),
         ("ring", "bfq", "weights of groups"),
         ("experimental-move-cgroup", "bfq", "weights of groups"),
         ("experimental-set-ioprio", "bfq", "8 levels of priority"),
-        ("experimental-set-ioprio", "mq-deadline", "3 classes of priority"),
+        ("experimental-set-ioprio", "mq-deadline", "2 classes of priority"),
     ],
 )
 def test_where_everything_is_there_nothing_is_missing(
@@ -144,7 +144,7 @@ def test_threads_have_no_rings(findings: KernelFindings, text: str, remedy: str 
 
 
 def test_threads_have_priorities_which_bfq_heeds_too() -> None:
-    for elevator, weights in (("bfq", "8 levels of priority"), ("mq-deadline", "3 classes of")):
+    for elevator, weights in (("bfq", "8 levels of priority"), ("mq-deadline", "2 classes of")):
         asked = wish(disk(elevator), asked="priority", driver="threads")
         found = resolve(asked, without(io_uring=REASON, ioprio=REASON))
         assert (found.mode, found.missing) == ("priority", ())
