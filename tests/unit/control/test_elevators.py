@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fairlead.control.block_stack import _read_disk
+from fairlead.control.backing import SystemView
+from fairlead.control.block_stack import _read_disk, find_place
 from fairlead.control.elevators import Elevators
 from fairlead.errors import ConfigError
 from tests.support.kernel_tree import KernelTree
+from tests.support.loop_device import loop_device, why_no_loop_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,3 +113,24 @@ def test_a_disk_that_has_gone_is_no_failure(sda: Path, caplog: pytest.LogCapture
     (sda / "queue/scheduler").unlink()
     elevators.put_back()
     assert caplog.records[-1].getMessage().startswith("elevator.not_put_back disk=sda elevator=mq")
+
+
+@pytest.mark.root
+@pytest.mark.skipif(why_no_loop_device() is not None, reason=str(why_no_loop_device()))
+def test_the_kernel_takes_an_elevator_and_gives_it_back(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(1 << 20)
+    with loop_device(image) as device:
+        [disk] = find_place(str(device), SystemView()).disks
+        others = [name for name in disk.elevators if name != disk.elevator]
+        if not others:
+            pytest.skip("this kernel has one elevator alone")
+        assert (disk.name, disk.is_loop) == (device.name, True)
+        elevators = Elevators()
+        elevators.give(disk, others[0])
+        assert elevator(disk.scheduler.parent.parent) == others[0]
+        elevators.put_back()
+        assert elevator(disk.scheduler.parent.parent) == disk.elevator
+        elevators.give(disk, "no-such")
+        assert elevator(disk.scheduler.parent.parent) == disk.elevator
