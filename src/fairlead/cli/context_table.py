@@ -42,6 +42,12 @@ def context_table(document: dict[str, Any], *, columns: int) -> Table:
     )
     headings = ("device", *_FIGURES) if len(devices) > 1 else _FIGURES
     rows = [_figures(context) for context in contexts]
+    if any(context["kernel"] is not None for context in contexts):
+        headings = (*headings, "kernel")
+        rows = [
+            [*row, kernel_word(context["kernel"])]
+            for context, row in zip(contexts, rows, strict=True)
+        ]
     if len(devices) > 1:
         rows = [
             [printable(context["device"]), *row]
@@ -56,6 +62,15 @@ def context_table(document: dict[str, Any], *, columns: int) -> Table:
         name = _shortened(printable(context["key"]), max(room, _NAME_COLUMNS_MIN))
         table.add_row(Text(name), *map(Text, row))
     return table
+
+
+def kernel_word(kernel: dict[str, Any] | None) -> str:
+    """Return how a context's requests go: its ring's state, and the part of all that went by it."""
+    if kernel is None:
+        return "-"
+    requests = kernel["ring_requests"] + kernel["plain_requests"]
+    part = f" {kernel['ring_requests'] / requests:.0%}" if requests else ""
+    return f"{kernel['state']}{part}"
 
 
 def printable(text: str) -> str:

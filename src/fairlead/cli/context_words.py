@@ -19,6 +19,14 @@ _HELD_BACK: Final = {
     "nobody": "Nobody holds it back: it gets what it asks for.",
 }
 
+_KERNEL: Final = {
+    "plain": "To the kernel it is one with all that have no ring",
+    "making": "To the kernel it is about to be a context of its own",
+    "ring": "To the kernel it is a context of its own",
+    "parked": "To the kernel it is a context of its own, whose ring gave way to another's",
+    "ending": "To the kernel its context is ending",
+}
+
 
 def context_words(document: dict[str, Any]) -> list[str]:
     """Return the lines for an answer to ``GET /v1/contexts/{name}``."""
@@ -35,6 +43,8 @@ def _context(context: dict[str, Any], interval_s: float) -> Iterator[str]:
         yield f"  It does not have the guarantee it should have: {context['guarantee_refused']}."
     yield f"  {_neighbours(context)}"
     yield from (f"  {line}" for line in _activity(context, interval_s))
+    if context["kernel"] is not None:
+        yield f"  {_kernel(context['kernel'])}"
 
 
 def _settings(context: dict[str, Any]) -> Iterator[str]:
@@ -87,6 +97,16 @@ def _neighbours(context: dict[str, Any]) -> str:
 def _rank(other: dict[str, Any]) -> str:
     rank = f"weight {other['weight']}"
     return rank if other["priority"] == "normal" else f"{rank}, {other['priority']}"
+
+
+def _kernel(kernel: dict[str, Any]) -> str:
+    ring, plain = kernel["ring_requests"], kernel["plain_requests"]
+    keeper = "" if kernel["keeper"] is None else f", with thread {kernel['keeper']} as its keeper"
+    why = "" if kernel["reason"] is None else f": {kernel['reason']}"
+    return (
+        f"{_KERNEL[kernel['state']]}{keeper}{why}. {ring:,} of {ring + plain:,} requests went by a "
+        "ring of its own."
+    )
 
 
 def _activity(context: dict[str, Any], interval_s: float) -> Iterator[str]:

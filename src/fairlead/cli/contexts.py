@@ -29,7 +29,9 @@ _pause: Final = asyncio.sleep
 _PIPED_COLUMNS: Final = 200
 
 context_app = typer.Typer(
-    name="context", no_args_is_help=True, help="Change what clients get, or explain it."
+    name="context",
+    no_args_is_help=True,
+    help="Change what clients get, explain it, or say what the kernel can see of them.",
 )
 
 Pattern = Annotated[

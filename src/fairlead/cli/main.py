@@ -10,6 +10,7 @@ import fairlead
 from fairlead.cli.calibrate import calibrate_command
 from fairlead.cli.check import check
 from fairlead.cli.contexts import context_app, contexts
+from fairlead.cli.doctor import doctor
 from fairlead.cli.serve import serve
 from fairlead.cli.sim import sim
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(check)
 app.command()(contexts)
+context_app.command()(doctor)
 app.add_typer(context_app)
 app.command()(sim)
 app.command("calibrate")(calibrate_command)

@@ -20,6 +20,7 @@ import fairlead
 from fairlead.cli.failure import EXIT_FAILED, EXIT_OK, user_errors
 from fairlead.cli.management_socket import open_management
 from fairlead.cli.open_files import raise_open_file_limit
+from fairlead.control.kernel_devices import resolution_document
 from fairlead.model.config import EngineConfig, LunConfig, TargetConfig
 from fairlead.model.document import explain_validation
 from fairlead.model.portal import parse_portal
@@ -47,6 +48,16 @@ class Pool(StrEnum):
     SHARED = "shared"
     PER_DEVICE = "per_device"
     PER_CONTEXT = "per_context"
+
+
+class KernelContextWord(StrEnum):
+    """Choices of ``--kernel-context``."""
+
+    OFF = "off"
+    PRIORITY = "priority"
+    RING = "ring"
+    EXPERIMENTAL_MOVE_CGROUP = "experimental-move-cgroup"
+    EXPERIMENTAL_SET_IOPRIO = "experimental-set-ioprio"
 
 
 class LogLevel(StrEnum):
@@ -105,6 +116,14 @@ def serve(
     ] = None,
     pool: Annotated[
         Pool | None, typer.Option(help="Who shares submitters; shared is the default.")
+    ] = None,
+    kernel_context: Annotated[
+        KernelContextWord | None,
+        typer.Option(
+            help="What the kernel sees of each I/O context: nothing (off), a priority in each "
+            "request, or a ring and an io_context of its own, for disks under bfq. "
+            "[bold]fairlead context doctor[/bold] says what works here."
+        ),
     ] = None,
     grouping: Annotated[
         str | None,
@@ -167,7 +186,12 @@ def serve(
         format="%(asctime)s %(levelname)s %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
     )
-    engine = {"driver": driver, "submitters": submitters, "pool": pool}
+    engine = {
+        "driver": driver,
+        "submitters": submitters,
+        "pool": pool,
+        "kernel_context": kernel_context,
+    }
     with user_errors(config):
         whole = _configuration(config, volumes or [], portal or [], engine, grouping)
         limits = whole.limits
@@ -297,6 +321,9 @@ def _document(target: fairlead.Target, config: fairlead.Config) -> dict[str, Any
             }
             for lun in target.luns
         ],
+        "kernel_contexts": {
+            found.device: resolution_document(found) for found in target.kernel_contexts()
+        },
     }
 
 

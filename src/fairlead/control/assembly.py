@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fairlead.control.grouping import ContextKeys
     from fairlead.control.iscsi_login import MappedLun
     from fairlead.control.policies import LoadedPolicy
-    from fairlead.dataplane.api import DataPlane
+    from fairlead.dataplane.api import DataPlane, KernelOptions
     from fairlead.model.config import Config
     from fairlead.scsi.logical_unit import LogicalUnit
 
@@ -117,7 +117,7 @@ def assemble(
     )
 
 
-def engine_options(config: Config) -> EngineOptions:
+def engine_options(config: Config, kernel: KernelOptions) -> EngineOptions:
     """Return what the data plane is told when it is opened."""
     engine = config.engine
     return EngineOptions(
@@ -137,4 +137,5 @@ def engine_options(config: Config) -> EngineOptions:
         nop_interval_s=engine.nop_interval_s,
         nop_timeout_s=engine.nop_timeout_s,
         stall_s=engine.stall_s,
+        kernel=kernel,
     )

@@ -36,12 +36,23 @@ class BackingDevice:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line of mountinfo. ``device`` is (major, minor)."""
+    """One line of mountinfo.
+
+    Attributes:
+        device: (major, minor).
+        mount_point: where it is.
+        type_: of the file system.
+        source: what is mounted; a device, where there is one.
+        root: the part of the file system that is shown there.
+        options: of the file system; of a cgroup hierarchy, its controllers.
+    """
 
     device: tuple[int, int]
     mount_point: str
     type_: str
     source: str
+    root: str = "/"
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +69,16 @@ class SystemView:
             head, _, tail = line.partition(" - ")
             fields, more = head.split(" "), tail.split(" ")
             major, _, minor = fields[2].partition(":")
-            device = (int(major), int(minor))
-            mounts.append(Mount(device, _unescape(fields[4]), more[0], _unescape(more[1])))
+            mounts.append(
+                Mount(
+                    device=(int(major), int(minor)),
+                    mount_point=_unescape(fields[4]),
+                    type_=more[0],
+                    source=_unescape(more[1]),
+                    root=_unescape(fields[3]),
+                    options=tuple(more[2].split(",")) if len(more) > 2 else (),
+                )
+            )
         return mounts
 
     def swap_paths(self) -> list[str]:
@@ -69,6 +88,17 @@ class SystemView:
         except OSError:
             return []  # A kernel without swap has no such file.
         return [_unescape(line.split()[0]) for line in lines]
+
+    def read(self, path: str) -> str | None:
+        """Return a file below /proc without its last newline; None where it cannot be read."""
+        try:
+            return (self.proc / path).read_text().rstrip("\n")
+        except OSError:
+            return None
+
+    def can_write(self, path: Path) -> bool:
+        """Tell whether this process may write a file, or make one in a directory."""
+        return os.access(path, os.W_OK)
 
     def block_directory(self, device: tuple[int, int]) -> Path | None:
         """Return the sysfs directory of a block device, or None when there is none."""

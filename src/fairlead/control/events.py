@@ -13,6 +13,7 @@ from fairlead.dataplane.api import (
     ContextReleased,
     DeviceResumed,
     DeviceStalled,
+    KernelContextFailed,
     ProtocolNote,
     SessionEnded,
     VolumeFault,
@@ -54,6 +55,7 @@ TargetEvent: TypeAlias = (
     | DeviceStalled
     | DeviceResumed
     | VolumeFault
+    | KernelContextFailed
     | ProtocolNote
     | EventsLost
 )

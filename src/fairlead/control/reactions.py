@@ -12,6 +12,7 @@ from fairlead.dataplane.api import (
     ContextReleased,
     DeviceResumed,
     DeviceStalled,
+    KernelContextFailed,
     ProtocolNote,
     SessionEnded,
     TextRequested,
@@ -63,6 +64,7 @@ class Reactions:
         self._hub = hub
         self._logical_units = logical_units
         self._volume_names = volume_names
+        self._without_ring: set[tuple[str, str]] = set()
 
     def handle(self, event: Event) -> None:
         """Act on one event, then tell whoever listens."""
@@ -76,6 +78,9 @@ class Reactions:
             self._session_ended(event)
         elif isinstance(event, ContextReleased):
             self._book.context_released(event.context)
+            self._without_ring.discard((event.context.key, event.context.device))
+        elif isinstance(event, KernelContextFailed):
+            self._log_failed_ring(event)
         else:
             self._log_notice(event)
         self._hub.publish(event)
@@ -105,6 +110,18 @@ class Reactions:
             session=event.session,
             reason=event.reason,
         )
+
+    def _log_failed_ring(self, event: KernelContextFailed) -> None:
+        """Once for each context: what is in the way of one try is in the way of the next."""
+        name = (event.key, event.device)
+        if name not in self._without_ring:
+            self._without_ring.add(name)
+            log.warning(
+                "kernel_context.failed",
+                context=event.key,
+                device=event.device,
+                reason=event.reason,
+            )
 
     def _log_notice(
         self, event: DeviceStalled | DeviceResumed | VolumeFault | ProtocolNote

@@ -13,8 +13,10 @@ from fairlead.control.assembly import Parts, Shown, assemble, engine_options
 from fairlead.control.contexts import log_unknown_devices
 from fairlead.control.events import EventHub
 from fairlead.control.grouping import ContextKeys, load_grouping
+from fairlead.control.kernel_devices import KernelDevices
 from fairlead.control.log import logger
 from fairlead.control.policies import load_policies
+from fairlead.dataplane.kernel_probe import probe_kernel
 from fairlead.errors import ConfigError
 from fairlead.model.config import Config, LunConfig, TargetConfig
 from fairlead.model.document import read_change
@@ -27,11 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+    from fairlead.control.backing import SystemView
     from fairlead.control.events import EventStream
+    from fairlead.control.kernel_context import Resolution
     from fairlead.control.measurement import Context, Snapshot
     from fairlead.control.shares import Due
     from fairlead.control.volumes import PreparedVolume
     from fairlead.dataplane.api import DataPlane, DeviceInfo, EngineOptions, SessionInfo, VolumeInfo
+    from fairlead.dataplane.kernel_probe import ProbeKernel
     from fairlead.model.shares import ShareChange
     from fairlead.scsi.identity import Identity
     from fairlead.scsi.logical_unit import LogicalUnit
@@ -81,6 +86,8 @@ class Target:
         allow_anyone: targets without access list or CHAP may be shown off loopback.
         open_plane: makes the data plane; the native one by default.
         drain_s: how long leaving waits for devices.
+        view: where the kernel's trees are.
+        probe: tries what the kernel allows for contexts; the native one by default.
     """
 
     def __init__(
@@ -91,6 +98,8 @@ class Target:
         allow_anyone: bool = False,
         open_plane: Callable[[EngineOptions], DataPlane] | None = None,
         drain_s: float = DRAIN_S,
+        view: SystemView | None = None,
+        probe: ProbeKernel = probe_kernel,
     ) -> None:
         self._config = config or Config()
         if portals is not None:
@@ -100,6 +109,8 @@ class Target:
         self._allow_anyone = allow_anyone
         self._open_plane = open_plane or _open_native
         self._drain_s = drain_s
+        self._view = view
+        self._kernel = KernelDevices(self._config, view, probe)
         self._volumes: dict[str, _Volume] = {}
         self._volume_names: dict[int, str] = {}
         self._targets: dict[str, TargetConfig] = {}
@@ -121,7 +132,8 @@ class Target:
         is_pooled = config.engine.pool == "per_device"
         grouping = load_grouping("none" if is_pooled else config.grouping, config.groups)
         loaded = load_policies(config.policies)
-        plane = await asyncio.to_thread(self._open_plane, engine_options(config))
+        kernel = await asyncio.to_thread(self._kernel.prepare)
+        plane = await asyncio.to_thread(self._open_plane, engine_options(config, kernel))
         parts = assemble(
             config,
             plane,
@@ -145,6 +157,7 @@ class Target:
                 parts.policies.bind(portal, self._ports[portal])
             for runner in parts.runners:
                 runner.start()
+            self._kernel.start()
         except BaseException:
             await self.stop(drain_s=0.0)
             raise
@@ -169,11 +182,13 @@ class Target:
         parts, self._parts = self._parts, None
         if parts is None:
             return
+        await self._kernel.stop()
         for runner in parts.runners:
             await runner.stop()
         await parts.listener.close()
         wait_s = self._drain_s if drain_s is None else drain_s
         await asyncio.to_thread(parts.plane.stop, drain_s=wait_s)
+        await asyncio.to_thread(self._kernel.put_back)
         parts.pump.drain()
         parts.pump.stop()
         self._final_accounts = self._book.document(parts.plane.contexts(), parts.plane.sessions())
@@ -198,11 +213,13 @@ class Target:
             raise ConfigError(
                 f"there is a volume {volume.name!r} already", remedy="give one another name"
             )
-        prepared = await asyncio.to_thread(volumes.prepare_volume, volume)
-        number = await asyncio.to_thread(plane.add_volume, prepared.spec)
+        prepared = await asyncio.to_thread(volumes.prepare_volume, volume, self._view)
+        driver = plane.report()["driver"]
+        spec = await asyncio.to_thread(self._kernel.admit, prepared.spec, driver=driver)
+        number = await asyncio.to_thread(plane.add_volume, spec)
         info = next(info for info in plane.volumes() if info.volume == number)
         # Only the open file can tell whether its file system punches holes.
-        spec = replace(prepared.spec, thin=info.thin)
+        spec = replace(spec, thin=info.thin)
         self._volumes[volume.name] = _Volume(number, volume, replace(prepared, spec=spec))
         self._volume_names[number] = volume.name
         log.info(
@@ -320,6 +337,10 @@ class Target:
     def devices(self) -> list[DeviceInfo]:
         """Return the backing devices of the volumes, and what is known of their costs."""
         return self._running().plane.devices()
+
+    def kernel_contexts(self) -> list[Resolution]:
+        """Return what the kernel sees of contexts, for each device that is to have it see any."""
+        return self._kernel.status()
 
     def accounts(self) -> dict[str, Any]:
         """Return the whole book as JSON types, also of what has ended; works before and after.

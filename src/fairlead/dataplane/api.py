@@ -26,6 +26,54 @@ Driver: TypeAlias = Literal["auto", "io_uring", "threads"]
 SchedulerKind: TypeAlias = Literal["fair", "fifo"]
 Pool: TypeAlias = Literal["shared", "per_device", "per_context"]
 ContextState: TypeAlias = Literal["active", "closing", "released"]
+KernelContext: TypeAlias = Literal[
+    "off", "priority", "ring", "experimental-move-cgroup", "experimental-set-ioprio"
+]
+"""What the kernel sees of a context. ``off``: nothing, all are the submitter's. ``priority``: a
+priority in each request. ``ring``: a ring of its own, which a keeper thread with its own io_context
+enters. The experimental ones switch the submitter itself for each request."""
+KernelContextState: TypeAlias = Literal["plain", "making", "ring", "parked", "ending"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelOptions:
+    """Bounds and ways of what `KernelContext` makes.
+
+    Attributes:
+        rings_max: rings that are open at a time; the least recently used gives way.
+        keepers_max: contexts that have a keeper; further ones are submitted without.
+        is_polled: a kernel thread polls each ring (SQPOLL), and the keeper need not be rung.
+        poll_ms: how long it polls before it sleeps, 1..1000.
+        cgroup: directory of a cgroup v1 blkio group in which each context gets a group of its
+            own; None: no groups.
+    """
+
+    rings_max: int = 64
+    keepers_max: int = 1024
+    is_polled: bool = False
+    poll_ms: int = 4
+    cgroup: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelProbe:
+    """What works here, as found by doing it; each None, or the kernel's reason in one sentence.
+
+    Attributes:
+        io_uring: a ring.
+        keeper: a thread with an io_context and a priority of its own.
+        ring: a ring that a keeper enters.
+        polled: a ring that a kernel thread polls; None also where nobody wants one.
+        ioprio: the priority of a request.
+        cgroup: a group for a thread; None also where no directory was given.
+    """
+
+    io_uring: str | None = None
+    keeper: str | None = None
+    ring: str | None = None
+    polled: str | None = None
+    ioprio: str | None = None
+    cgroup: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +95,7 @@ class EngineOptions:
         costs: what requests past the page cache cost the devices that somebody has measured, by
             the device's name. What is answered from memory costs the submitter's time.
         stall_s: a device that has not answered for this time is reported.
+        kernel: for volumes whose `VolumeSpec.kernel_context` is not ``off``.
     """
 
     commands: tuple[Command, ...]
@@ -61,6 +110,7 @@ class EngineOptions:
     nop_interval_s: float = 15.0
     nop_timeout_s: float = 15.0
     stall_s: float = 30.0
+    kernel: KernelOptions = KernelOptions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +129,7 @@ class VolumeSpec:
         write_through: a write is answered when it is on stable storage.
         device: the backing device, the second half of every context's key.
         simulated: the device that a ``sim`` volume is as slow as, otherwise None.
+        kernel_context: what the kernel sees of contexts; the same for all volumes of a device.
     """
 
     name: str
@@ -92,6 +143,7 @@ class VolumeSpec:
     write_through: bool
     device: str
     simulated: DeviceParameters | None = None
+    kernel_context: KernelContext = "off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +175,26 @@ class LatencyUs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KernelContextInfo:
+    """A context as the kernel sees it, on a device whose kernel context is ``ring``.
+
+    Attributes:
+        state: ``plain``: submitted with all others; ``making``: its keeper is being started;
+            ``ring``: by its own ring; ``parked``: its ring gave way to another's; ``ending``.
+        ring_requests: requests that went by its ring.
+        plain_requests: requests that did not.
+        keeper: thread id of its keeper; None where it has none.
+        reason: why it is plain, if something failed.
+    """
+
+    state: KernelContextState
+    ring_requests: int
+    plain_requests: int
+    keeper: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContextInfo:
     """The accounts of one I/O context. Counters only grow.
 
@@ -131,7 +203,8 @@ class ContextInfo:
     ``service_time_us`` from there to its completion, ``response_time_us`` from the arrival of a
     command to its answer. ``cost_ns`` is the device's time that its requests took, as it was
     estimated when they were queued: what shares are counted in. ``entered`` and ``left`` are
-    equal whenever no submitter is inside.
+    equal whenever no submitter is inside. ``kernel`` is None where the device's kernel context is
+    not ``ring``.
     """
 
     index: int
@@ -154,6 +227,7 @@ class ContextInfo:
     cost_ns: int
     entered: int
     left: int
+    kernel: KernelContextInfo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +346,18 @@ class VolumeFault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KernelContextFailed:
+    """A context could not be given its ring; it goes on without.
+
+    ``key`` and ``device`` name the context, ``reason`` is one sentence.
+    """
+
+    key: str
+    device: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProtocolNote:
     """A peer broke the rules in full-feature phase; it has had the protocol's answer."""
 
@@ -288,6 +374,7 @@ Event: TypeAlias = (
     | DeviceStalled
     | DeviceResumed
     | VolumeFault
+    | KernelContextFailed
     | ProtocolNote
 )
 

@@ -16,6 +16,8 @@ from fairlead.dataplane.api import (
     ContextInfo,
     ContextReleased,
     DeviceInfo,
+    KernelContextInfo,
+    KernelProbe,
     LatencyUs,
     LunMapping,
     SessionEnded,
@@ -27,12 +29,15 @@ from fairlead.errors import DataPlaneError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fairlead.dataplane.api import EngineOptions, Event, VolumeSpec
+    from fairlead.dataplane.api import EngineOptions, Event, KernelContext, VolumeSpec
     from fairlead.proto.iscsi.session import SessionParameters
     from fairlead.sched.settings import Settings
     from fairlead.scsi.sense import Sense
 
 _NO_TIME = LatencyUs(p50=0.0, p99=0.0, mean=0.0)
+_PLAIN = KernelContextInfo(
+    state="plain", ring_requests=0, plain_requests=0, keeper=None, reason=None
+)
 
 
 @dataclass(slots=True)
@@ -62,6 +67,22 @@ class _Volume:
     spec: VolumeSpec
     fault: str | None = None
     logical_units: set[int] = field(default_factory=set)
+
+
+class FakeProbe:
+    """Stands in for `fairlead.dataplane.kernel_probe.probe_kernel`; all works but what is said.
+
+    ``asked`` has the directory and whether polled rings were wanted, of each call.
+    """
+
+    def __init__(self, **reasons: str) -> None:
+        self.answer = KernelProbe(**reasons)
+        self.asked: list[tuple[str | None, bool]] = []
+
+    def __call__(self, cgroup: str | None, *, is_polled: bool) -> KernelProbe:
+        """Answer as told."""
+        self.asked.append((cgroup, is_polled))
+        return self.answer
 
 
 class FakeDataPlane:
@@ -151,6 +172,9 @@ class FakeDataPlane:
         paths = {volume.spec.path for volume in self._volumes.values()}
         if spec.path is not None and spec.path in paths:
             raise DataPlaneError(f"{spec.path} is served already")
+        kernel = self._kernel_contexts().get(spec.device, spec.kernel_context)
+        if kernel != spec.kernel_context:
+            raise DataPlaneError(f"{spec.device} has kernel context {kernel} already")
         number = self._number()
         self._volumes[number] = _Volume(spec)
         return number
@@ -298,7 +322,14 @@ class FakeDataPlane:
     def _context(self, key: str, device: str, *, sessions: int) -> ContextInfo:
         index = self._indexes.setdefault((key, device), len(self._indexes))
         accounts = self._accounts.get((key, device), {})
-        return replace(_context(index, key, device, sessions=sessions), **accounts)
+        info = _context(index, key, device, sessions=sessions)
+        if self._kernel_contexts().get(device) == "ring":
+            info = replace(info, kernel=_PLAIN)
+        return replace(info, **accounts)
+
+    def _kernel_contexts(self) -> dict[str, KernelContext]:
+        specs = [volume.spec for volume in self._volumes.values()]
+        return {spec.device: spec.kernel_context for spec in specs}
 
     def _context_names(self, session: AdoptedSession) -> set[tuple[str, str]]:
         devices = {

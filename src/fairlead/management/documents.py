@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Final
 
+from fairlead.control.kernel_devices import resolution_document
 from fairlead.model.shares import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fairlead.control.kernel_context import Resolution
     from fairlead.control.measurement import MeasuredContext, Snapshot
     from fairlead.control.shares import Due, Origin
     from fairlead.dataplane.api import DeviceInfo, SessionInfo, VolumeInfo
@@ -36,16 +38,27 @@ def context_document(context: MeasuredContext) -> dict[str, Any]:
     del document["configured"]  # Where each field comes from says more.
     for name in ("queue_time_us", "service_time_us", "response_time_us", "activity"):
         document[name] = _fields_of(document[name])
+    if context.kernel is not None:
+        document["kernel"] = _fields_of(context.kernel)
     return {**document, "settings": settings_document(context.settings)}
 
 
 def contexts_document(
-    snapshot: Snapshot, contexts: Iterable[MeasuredContext], devices: Iterable[DeviceInfo]
+    snapshot: Snapshot,
+    contexts: Iterable[MeasuredContext],
+    devices: Iterable[DeviceInfo],
+    kernel: Iterable[Resolution] = (),
 ) -> dict[str, Any]:
-    """Return these contexts of a snapshot, and these devices."""
+    """Return these contexts of a snapshot, and these devices.
+
+    ``kernel_context`` of a device: see `resolution_document`; None where it is ``off`` by wish.
+    """
+    by_device = {found.device: resolution_document(found) for found in kernel}
     return {
         "interval_s": snapshot.interval_s,
-        "devices": [asdict(device) for device in devices],
+        "devices": [
+            {**asdict(device), "kernel_context": by_device.get(device.name)} for device in devices
+        ],
         "contexts": [context_document(context) for context in contexts],
     }
 

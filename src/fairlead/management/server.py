@@ -90,7 +90,8 @@ class _Api:
         pattern = _pattern(request) or "*"
         snapshot = await self._target.snapshot()
         found = (context for context in snapshot.contexts if matches(context.key, pattern))
-        return web.json_response(contexts_document(snapshot, found, self._target.devices()))
+        kernel = self._target.kernel_contexts()
+        return web.json_response(contexts_document(snapshot, found, self._target.devices(), kernel))
 
     async def context(self, request: web.Request) -> web.Response:
         _refuse_query(request, allowed=())

@@ -18,7 +18,7 @@ from fairlead.model.group import GroupConfig, InitiatorPattern
 from fairlead.model.policy import PolicyConfig
 from fairlead.model.portal import Portal, PortalField
 from fairlead.model.share_checks import Mistake, check_groups, check_shares, explain_unknown
-from fairlead.model.shares import DeviceConfig, ShareRule
+from fairlead.model.shares import DeviceConfig, KernelContextWord, ShareRule
 from fairlead.model.size import SizeBytes
 from fairlead.model.volume import VolumeConfig, VolumeName
 from fairlead.names import normalise
@@ -85,7 +85,15 @@ class DiscoveryConfig(Model):
 
 
 class EngineConfig(Model):
-    """The data plane. See `fairlead.dataplane.api.EngineOptions`."""
+    """The data plane. See `fairlead.dataplane.api.EngineOptions`.
+
+    Attributes:
+        kernel_context: what the kernel sees of contexts, see docs/kernel-contexts.md; a device can
+            have another.
+        kernel_rings_max: rings that are open at a time, 1..4096; the least recently used gives way.
+        kernel_rings_polled: a kernel thread polls each ring.
+        kernel_cgroups: each context gets a cgroup with its weight, where there is cgroup v1.
+    """
 
     driver: Literal["auto", "io_uring", "threads"] = "auto"
     submitters: Annotated[int, Field(ge=1, le=64)] | None = None
@@ -96,6 +104,10 @@ class EngineConfig(Model):
     nop_interval_s: Annotated[float, Field(ge=0, le=3600)] = 15.0
     nop_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 15.0
     stall_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    kernel_context: KernelContextWord = "off"
+    kernel_rings_max: Annotated[int, Field(ge=1, le=4096)] = 64
+    kernel_rings_polled: bool = False
+    kernel_cgroups: bool = True
 
 
 class LimitsConfig(Model):

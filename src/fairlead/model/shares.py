@@ -41,6 +41,10 @@ NONE: Final = "none"
 """Takes away a limit or a guarantee that an earlier rule gives; TOML has no null."""
 CONTEXT_CHARACTERS_MAX: Final = 512
 
+KernelContextWord: TypeAlias = Literal[
+    "off", "priority", "ring", "experimental-move-cgroup", "experimental-set-ioprio"
+]
+"""See `fairlead.dataplane.api.KernelContext`, which is the same and stands above this layer."""
 Value: TypeAlias = int | float | str | None
 """Of a field; None: no such limit or guarantee."""
 Source = TypeVar("Source")
@@ -153,26 +157,30 @@ def _line(base_us: float, per_kib_us: float) -> LinearCost:
 
 
 class DeviceConfig(Model):
-    """A backing device: what it can hold, so that no more is guaranteed, and what it is costed at.
+    """A backing device: what it can hold, what it is costed at, what its kernel is shown.
 
     Attributes:
         name: as ``fairlead serve --json`` shows it: ``vda``.
         iops: requests per second that it keeps up for good, of the kind that clients send.
         bytes_per_s: likewise.
         cost: of its requests; without it, flash as it usually is.
+        kernel_context: what the kernel sees of contexts; without it, what ``engine`` says.
+        set_elevator: give its disks the elevator that suits its kernel context, until the end.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     iops: Iops | None = None
     bytes_per_s: BytesPerS | None = None
     cost: CostConfig | None = None
+    kernel_context: KernelContextWord | None = None
+    set_elevator: bool = False
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if self.iops is None and self.bytes_per_s is None and self.cost is None:
+        if not self.model_fields_set - {"name"}:
             raise ValueError(
                 f"device {self.name!r} has no capacity; give iops, bytes_per_s or cost, which "
-                "fairlead calibrate measures"
+                "fairlead calibrate measures, or kernel_context"
             )
         return self
 

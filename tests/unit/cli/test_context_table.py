@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from fairlead.cli.context_table import context_table, printable
+from fairlead.dataplane.api import KernelContextInfo
 from fairlead.management.documents import contexts_document
 from fairlead.sched.settings import Priority, Rate, Settings
 from tests.support.contexts import context, snapshot
@@ -76,3 +78,23 @@ def test_a_name_is_neither_markup_nor_an_order_to_the_terminal() -> None:
     text = "\n".join(drawn(context("[red]x[/red]\x1b[2J"), width=160))
     assert "[red]x[/red]\\x1b[2J" in text
     assert printable("a\nb\u202e") == "a\\nb\\u202e"
+
+
+def test_where_contexts_have_rings_there_is_a_column_for_them() -> None:
+    plain = KernelContextInfo(
+        state="plain", ring_requests=0, plain_requests=0, keeper=None, reason=None
+    )
+    own = replace(plain, state="ring", ring_requests=49, plain_requests=1, keeper=7)
+    parked = replace(own, state="parked", ring_requests=0)
+    contexts = [
+        context("a", kernel=own),
+        context("b", kernel=parked),
+        context("c", kernel=plain),
+        context("d", device="sda"),
+    ]
+    found = rows(*contexts, width=160)
+    assert [row[-2:] for row in found] == [
+        *(["-", "-"], ["ring", "98%"], ["parked", "0%"], ["-", "plain"])
+    ]
+    assert drawn(*contexts, width=160)[-6].split()[-1] == "kernel"
+    assert not any("kernel" in line for line in drawn(context("d")))

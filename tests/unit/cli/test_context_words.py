@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairlead.cli.context_words import context_words
 from fairlead.control.shares import Due, Origin
+from fairlead.dataplane.api import KernelContextInfo
 from fairlead.management.documents import explained_document
 from fairlead.sched.settings import Priority, Rate, Settings
 from tests.support.contexts import context, snapshot
@@ -99,3 +100,20 @@ def test_of_many_neighbours_those_are_named_who_got_most() -> None:
     [line] = [line for line in words(context("a"), *others) if "shares vda" in line]
     assert line.startswith("  It shares vda with c29 (weight 1, got 7%), c28")
     assert line.endswith(" and 12 more.")
+
+
+def test_what_the_kernel_sees_is_told() -> None:
+    ring = KernelContextInfo(
+        state="ring", ring_requests=9_000, plain_requests=1_000, keeper=77, reason=None
+    )
+    assert words(context("a", kernel=ring))[-1] == (
+        "  To the kernel it is a context of its own, with thread 77 as its keeper. 9,000 of 10,000 "
+        "requests went by a ring of its own."
+    )
+    plain = KernelContextInfo(
+        state="plain", ring_requests=0, plain_requests=5, keeper=None, reason="no threads are left"
+    )
+    assert words(context("a", kernel=plain))[-1] == (
+        "  To the kernel it is one with all that have no ring: no threads are left. "
+        "0 of 5 requests went by a ring of its own."
+    )

@@ -162,6 +162,26 @@ def test_json_is_one_line_for_scripts(serve: Callable[..., Served]) -> None:
     assert served.stop(signal.SIGINT)[0] == 0
 
 
+def test_what_the_kernel_sees_is_reported(serve: Callable[..., Served]) -> None:
+    words = ("null:1G", "--portal", "127.0.0.1:0", "--no-socket", "--json")
+    served = serve(*words, "--kernel-context", "ring")
+    assert json.loads(served.line())["kernel_contexts"] == {
+        "null:null": {
+            "asked": "ring",
+            "mode": "off",
+            "elevators": {},
+            "weights": "nothing",
+            "missing": [{"text": "null volumes ask nothing of the kernel", "remedy": None}],
+            "not_covered": [],
+        }
+    }
+    _, errors = served.stop()
+    assert "kernel_context.resolved device=null:null asked=ring mode=off" in errors
+    served = serve(*words)
+    assert json.loads(served.line())["kernel_contexts"] == {}
+    assert "kernel_context" not in served.stop()[1]
+
+
 def test_accounts_are_written_on_sigusr1_and_at_the_end(
     serve: Callable[..., Served], tmp_path: Path
 ) -> None:
@@ -230,6 +250,7 @@ def test_a_file_describes_the_rest_and_words_add_to_it(
         (("serve", "--config", "none.toml"), "fairlead: none.toml cannot be read: no such file"),
         (("serve", "null:1M", "--driver", "x"), "--driver"),
         (("serve", "null:1M", "--submitters", "0"), "--submitters"),
+        (("serve", "null:1M", "--kernel-context", "rings"), "--kernel-context"),
         (("serve", "null:1M", "--what"), "No such option"),
         (("sreve",), "No such command"),
     ],

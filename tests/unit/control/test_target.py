@@ -17,18 +17,22 @@ from fairlead.dataplane.api import (
     DeviceResumed,
     DeviceStalled,
     EngineOptions,
+    KernelContextFailed,
+    KernelOptions,
     ProtocolNote,
     SessionEnded,
     TextRequested,
     Upcall,
     VolumeFault,
 )
+from fairlead.dataplane.fake import FakeProbe
 from fairlead.errors import ConfigError, DataPlaneError
 from fairlead.model.config import Config, LunConfig, TargetConfig
 from fairlead.model.portal import Portal
 from fairlead.proto.iscsi.login_policy import LoginPolicy
 from fairlead.scsi.commands import COMMANDS
 from fairlead.testing import connect_async
+from tests.support.kernel_tree import KernelTree
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -363,3 +367,102 @@ def test_the_fake_is_a_data_plane(planes: Planes) -> None:
         plane.remove_volume(9)
     with pytest.raises(DataPlaneError, match="no logical unit 9"):
         plane.set_pages(9, {})
+
+
+@asynccontextmanager
+async def ringed(planes: Planes, folder: Path, **document: Any) -> AsyncIterator[Target]:
+    """A target that asks for rings, and has a direct volume on a disk with bfq."""
+    tree = KernelTree(folder)
+    tree.disk_below(folder, "sda", "bfq")
+    config = Config.model_validate(
+        {
+            "portals": ["127.0.0.1:0"],
+            "engine": {"kernel_context": "ring", "kernel_rings_max": 9},
+            "volumes": [{"name": "v", "path": str(folder / "disk.img"), "size": "1M"}],
+            **document,
+        }
+    )
+    async with Target(config, open_plane=planes, view=tree.view, probe=FakeProbe()) as target:
+        yield target
+
+
+async def test_contexts_are_shown_to_the_kernel_where_somebody_asks_for_it(
+    planes: Planes, tmp_path: Path
+) -> None:
+    async with ringed(planes, tmp_path) as target:
+        assert planes.plane.options.kernel == KernelOptions(rings_max=9)
+        [found] = target.kernel_contexts()
+        assert (found.device, found.mode, found.weights) == ("sda", "ring", "8 levels of priority")
+        name = target.luns[0].target
+        async with await connect_async(str(target.portals[0]), name, ALICE):
+            [context] = target.contexts()
+            assert context.kernel is not None
+            assert context.kernel.state == "plain"
+            [session] = target.sessions()
+            await target.end_session(session.session)
+        document = target.accounts()
+        assert json.loads(json.dumps(document)) == document
+        assert document["contexts"][0]["kernel"]["ring_requests"] == 0
+    async with make(planes) as target:
+        await target.serve_volume("null:1M")
+        assert target.kernel_contexts() == []
+
+
+async def test_an_elevator_comes_back_at_the_end(planes: Planes, tmp_path: Path) -> None:
+    devices = [{"name": "sda", "kernel_context": "off", "set_elevator": True}]
+    async with ringed(planes, tmp_path, devices=devices):
+        file = tmp_path / "sys/devices/block/sda/queue/scheduler"
+        assert file.read_text() == "none"
+    assert file.read_text() == "bfq"
+    # Also if the start fails after it was set.
+    again = tmp_path / "again"
+    again.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        portals = [f"127.0.0.1:{taken.getsockname()[1]}"]
+        with pytest.raises(ConfigError, match="address already in use"):
+            async with ringed(planes, again, devices=devices, portals=portals):
+                pass
+    file = again / "sys/devices/block/sda/queue/scheduler"
+    assert file.read_text() == "bfq"
+
+
+async def test_an_experiment_of_somebody_else_than_root_does_not_start(
+    planes: Planes, tmp_path: Path
+) -> None:
+    tree = KernelTree(tmp_path)
+    tree.user(1000)
+    config = Config.model_validate({"engine": {"kernel_context": "experimental-set-ioprio"}})
+    with pytest.raises(ConfigError, match="experiment for root"):
+        async with Target(config, open_plane=planes, view=tree.view, probe=FakeProbe()):
+            pass
+    assert not planes.all
+
+
+async def test_a_context_without_its_ring_is_logged_once(
+    planes: Planes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed = KernelContextFailed(key=ALICE, device="sda", reason="no threads are left")
+    async with ringed(planes, tmp_path) as target:
+        events = target.events()
+        name = target.luns[0].target
+        for _ in range(2):
+            async with await connect_async(str(target.portals[0]), name, ALICE):
+                for _ in range(2):
+                    planes.plane.emit(failed)
+                    assert await until(events, KernelContextFailed) == failed
+                planes.plane.disconnect(target.sessions()[0].session)
+                await until(events, SessionEnded)
+    lines = [record.getMessage() for record in caplog.records]
+    line = f'kernel_context.failed context={ALICE} device=sda reason="no threads are left"'
+    # Once for each life of the context.
+    assert lines.count(line) == 2
+
+
+async def test_the_fake_keeps_to_one_kernel_context_for_a_device(
+    planes: Planes, tmp_path: Path
+) -> None:
+    async with ringed(planes, tmp_path) as target:
+        spec = replace(target._volumes["v"].prepared.spec, path=None, name="w")
+        with pytest.raises(DataPlaneError, match="sda has kernel context ring already"):
+            planes.plane.add_volume(replace(spec, kernel_context="off"))
+        assert planes.plane.add_volume(spec)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
+from fairlead.dataplane.api import KernelContextInfo
 from fairlead.management.server import BODY_BYTES_MAX
 from fairlead.model.shares import ShareChange
 from tests.support.contexts import context, snapshot
@@ -93,7 +94,36 @@ async def test_contexts_have_accounts_settings_and_activity(
         assert by_key[BEN]["activity"]["share_got"] == pytest.approx(0.75)
         assert "configured" not in anna
         [device] = document["devices"]
-        assert device == {"name": "vda", "is_measured": False, "write_factor": 1.0}
+        assert device == {
+            "name": "vda",
+            "is_measured": False,
+            "write_factor": 1.0,
+            "kernel_context": None,
+        }
+
+
+async def test_devices_and_contexts_tell_what_the_kernel_sees(
+    tmp_path: Path, no_waiting: None
+) -> None:
+    devices = [{"name": "vda", "kernel_context": "ring"}]
+    async with api(tmp_path, devices=devices) as client:
+        document = await client.get("/v1/contexts")
+        [device] = document["devices"]
+        assert device["kernel_context"]["asked"] == "ring"
+        assert device["kernel_context"]["mode"] == "off"
+        assert {context["kernel"] for context in document["contexts"]} == {None}
+        ring = KernelContextInfo(
+            state="ring", ring_requests=3, plain_requests=1, keeper=7, reason=None
+        )
+        client.plane.book(ANNA, "vda", kernel=ring)
+        document = await client.get(f"/v1/contexts/{quote(ANNA, safe='')}")
+        assert document["contexts"][0]["kernel"] == {
+            "state": "ring",
+            "ring_requests": 3,
+            "plain_requests": 1,
+            "keeper": 7,
+            "reason": None,
+        }
 
 
 async def test_contexts_are_filtered(tmp_path: Path, no_waiting: None) -> None:

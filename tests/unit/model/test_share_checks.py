@@ -91,7 +91,7 @@ def mistakes(text: str) -> list[str]:
         (
             "[[devices]]\nname = 'vda'",
             "1: devices[0]: device 'vda' has no capacity (give iops, bytes_per_s or cost, "
-            "which fairlead calibrate measures)",
+            "which fairlead calibrate measures, or kernel_context)",
         ),
         (
             COST.replace("read_base_us = 60", "read_base_us = 0"),
