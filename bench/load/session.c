@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -19,6 +20,9 @@
 #include "stamp.h"
 
 #define SECOND_NS UINT64_C(1000000000)
+
+/* --shared-stream: what any of this program's sessions sends next. */
+static _Atomic uint64_t stream_next;
 
 static uint64_t chunk_lba(const struct session *session, uint64_t chunk)
 {
@@ -111,7 +115,9 @@ static uint64_t choose_chunk(struct session *session)
 {
 	uint64_t chunk;
 
-	if (session->options->sequential) {
+	if (session->options->shared_stream) {
+		chunk = atomic_fetch_add(&stream_next, 1) % session->chunks;
+	} else if (session->options->sequential) {
 		chunk = session->next_chunk;
 		session->next_chunk = (chunk + 1) % session->chunks;
 	} else {
