@@ -170,6 +170,7 @@ struct session *session_open(const struct options *options, unsigned int index,
 		return NULL;
 	}
 	session->options = options;
+	session->index = index;
 	session->random_state = random_seed(options->seed, index);
 	if (options->pace_iops > 0)
 		session->interval_ns = (uint64_t)(1e9 * options->sessions / options->pace_iops);
