@@ -156,15 +156,33 @@ def partitions(device: Path, count: int) -> Iterator[tuple[Path, ...]]:
     Raises:
         KernelIoError: it cannot be cut, or no addpart.
     """
-    sectors = int((disk_of(device) / "size").read_text()) // count
+    place = disk_of(device)
+    sectors = int((place / "size").read_text()) // count
+    # What somebody left who was killed; a device that we have just attached has no others.
+    for left in place.glob(f"{place.name}p*/partition"):
+        _remove_partition(device, int(left.read_text()))
     with contextlib.ExitStack() as made:
         paths = []
         for number in range(1, count + 1):
             start = (number - 1) * sectors
             _run("addpart", str(device), str(number), str(start), str(sectors))
-            made.callback(_run, "delpart", str(device), str(number))
+            made.callback(_remove_partition, device, number)
             paths.append(_partition(device, number))
         yield tuple(paths)
+
+
+def _remove_partition(device: Path, number: int) -> None:
+    """Remove it as soon as the kernel has let go of the last I/O of who has used it."""
+    deadline = time.monotonic() + _NODE_S
+    while True:
+        try:
+            _run("delpart", str(device), str(number))
+        except KernelIoError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _partition(device: Path, number: int) -> Path:

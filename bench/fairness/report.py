@@ -144,7 +144,8 @@ def _machine(results: Results) -> str:
     lines = [f"- {name}: {value}" for name, value in results.machine.items()]
     if settings:
         seconds = settings.get("seconds")
-        of = "as long as the scenario says" if seconds is None else f"of {seconds} s"
+        said = settings.get("lengths", "as long as the scenario says")
+        of = said if seconds is None else f"of {seconds} s"
         lines.append(f"- run: {settings.get('rounds')} rounds, each run {of}")
     turns = [row for row in results.rows if OTHERS.figure in row.figures]
     disturbed = [row for row in turns if row.figures[OTHERS.figure] > DISTURBED_CORES]
