@@ -19,6 +19,8 @@ ARGS ?= disk.img:1G
 BENCH ?=
 # What `make bench-fairness` measures: arguments of bench/fairness/run.py.
 FAIRNESS ?=
+# What `make bench-kernel-contexts` measures: arguments of bench/kernel_contexts/run.py.
+KERNEL_CONTEXTS ?=
 # How long `make fuzz` goes on: seconds for each target, rounds of each random test.
 FUZZ_SECONDS ?= 300
 FUZZ_ROUNDS ?= 200000
@@ -112,6 +114,12 @@ bench-fairness: setup ## measure who gets what beside whom (bench/fairness/READM
 	@sh -c '. ./scripts/prepare.sh; prepare bench'
 	$(MAKE) -C bench
 	$(BIN)/python bench/fairness/run.py $(FAIRNESS)
+
+.PHONY: bench-kernel-contexts
+bench-kernel-contexts: setup ## measure what the kernel's elevator makes of clients, as root (bench/kernel-contexts/README.md)
+	@sh -c '. ./scripts/prepare.sh; prepare bench'
+	$(MAKE) -C bench
+	$(BIN)/python bench/kernel_contexts/run.py $(KERNEL_CONTEXTS)
 
 .PHONY: wheel
 wheel: $(STAMPS)/runtime ## dist/*.whl, which installs and serves without cargo

@@ -150,6 +150,9 @@ look_for() {
     have_file libiscsi.so || missing="$missing libiscsi-dev"
     if [ "$1" = bench ]; then
         [ -x /usr/sbin/tgtd ] || want tgtd tgt
+        have perf || want strace strace
+        want addpart util-linux
+        PATH=$PATH:/usr/sbin:/sbin want losetup mount
     fi
 }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bench.fairness.rows import Row
 from bench.fairness.setting import document
 from bench.fairness.virtual import SimulationError
+from bench.harness import process
 from bench.harness.load import LoadError
 from bench.harness.process import MachineCpu
 from bench.harness.rotation import Fleet, say
@@ -80,21 +81,30 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Experiment:
-    """One question and how it is answered.
+class Question:
+    """What is asked, and how the answer is shown.
 
     Attributes:
         name: what ``--only`` takes.
         title: heading of its table.
         method: what is done, in a few sentences.
         columns: its figures.
-        run: measures all of it and adds rows to the results.
     """
 
     name: str
     title: str
     method: str
     columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment(Question):
+    """One question and how it is answered.
+
+    Attributes:
+        run: measures all of it and adds rows to the results.
+    """
+
     run: Callable[[Plan, Results], None]
 
 
@@ -128,34 +138,57 @@ def in_turn(
     results: Results,
     measure: Callable[[IscsiServer, int], Mapping[str, float | None]],
 ) -> None:
-    """Measure every server in every round, A B A B; add a row for each turn.
+    """Measure one case of every server; see `cases_in_turn`."""
+    experiment, case = where
+    absent = cases_in_turn(
+        experiment, servers, rounds=plan.rounds, results=results, measures={case: measure}
+    )
+    for label, reason in absent.items():
+        results.absent[f"{experiment}, {case}, {label}"] = reason
+
+
+def cases_in_turn(
+    experiment: str,
+    servers: Sequence[IscsiServer],
+    *,
+    rounds: int,
+    results: Results,
+    measures: Mapping[str, Callable[[IscsiServer, int], Mapping[str, float | None]]],
+    helpers: Sequence[int] = (),
+) -> dict[str, str]:
+    """Measure every server in every round, A B A B; add a row for each turn of each case.
 
     Args:
-        where: names of experiment and case.
-        servers: the lines; absent ones are noted and left out.
-        plan: has the number of rounds.
+        experiment: its name.
+        servers: the lines; absent ones are left out.
+        rounds: how often each has its turn.
         results: get the rows.
-        measure: takes a running server and a seed; returns figures by name, None: not known.
+        measures: by case; each takes a running server and a seed and returns figures by name,
+            None: not known. A server's cases come one after another while it is up.
+        helpers: processes that belong to the measurement, as a disk's.
+
+    Returns:
+        The lines that cannot be measured, and why.
     """
-    experiment, case = where
     with Fleet(servers) as fleet:
-        for round_number in range(1, plan.rounds + 1):
+        for round_number in range(1, rounds + 1):
             for server in servers:
                 if not fleet.bring_up(server):
                     continue
-                figures: Mapping[str, float | None] = {}
-                failure = None
-                try:
-                    others = _Others(server)
-                    figures = measure(server, 1 + 1000 * round_number)
-                    figures = {**figures, OTHERS.figure: others.cores()}
-                except (LoadError, ServerAbsentError, OSError) as error:
-                    failure = str(error) or type(error).__name__
-                row = _row(where, server.label, round_number, figures, failure)
-                results.rows.append(row)
-                say(_told(row, plan.rounds))
-        for label, reason in fleet.absent.items():
-            results.absent[f"{experiment}, {case}, {label}"] = reason
+                for case, measure in measures.items():
+                    figures: Mapping[str, float | None] = {}
+                    failure = None
+                    try:
+                        others = _Others(server, helpers)
+                        figures = measure(server, 1 + 1000 * round_number)
+                        figures = {**figures, OTHERS.figure: others.cores()}
+                    except (LoadError, ServerAbsentError, OSError) as error:
+                        failure = str(error) or type(error).__name__
+                    where = (experiment, case)
+                    row = _row(where, server.label, round_number, figures, failure)
+                    results.rows.append(row)
+                    say(_told(row, rounds))
+        return dict(fleet.absent)
 
 
 def in_virtual_time(
@@ -190,8 +223,9 @@ def quotient(above: float, below: float) -> float | None:
 class _Others:
     """How busy the machine is with what is not ours, from here on."""
 
-    def __init__(self, server: IscsiServer) -> None:
+    def __init__(self, server: IscsiServer, helpers: Sequence[int]) -> None:
         self._server = server
+        self._helpers = helpers
         self._started_s = time.monotonic()
         self._before_s = self._theirs_s()
 
@@ -205,7 +239,8 @@ class _Others:
         # The load programs have ended, and been waited for, when a turn is over.
         ours = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         ours_s = sum(usage.ru_utime + usage.ru_stime for usage in ours)
-        return machine.busy_s + machine.steal_s - self._server.cpu_s() - ours_s
+        theirs_s = sum(map(process.cpu_s, self._helpers)) + self._server.cpu_s()
+        return machine.busy_s + machine.steal_s - theirs_s - ours_s
 
 
 def _row(

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _SYS = Path("/sys")
 _CGROUPS = _SYS / "fs" / "cgroup"
-_LOSETUP_S = 30
+_PROGRAM_S = 30
+_NODE_S = 5.0
 _EMPTY_S = 5.0
 BFQ = "bfq"
 
@@ -74,7 +75,28 @@ def elevator(disk: Path, wanted: str) -> Iterator[None]:
     before, known = elevators_of(disk)
     if wanted not in known:
         raise KernelIoError(f"{disk.name}: no elevator {wanted}; there are: {', '.join(known)}")
-    file = disk / "queue" / "scheduler"
+    with _written(disk / "queue" / "scheduler", wanted, before):
+        yield
+
+
+@contextlib.contextmanager
+def queue_setting(disk: Path, name: str, wanted: str) -> Iterator[None]:
+    """Write something else into ``queue/NAME`` of a disk for a while.
+
+    Raises:
+        KernelIoError: it has no such setting, or refuses the value.
+    """
+    file = disk / "queue" / name
+    try:
+        before = file.read_text().strip()
+    except OSError as error:
+        raise KernelIoError(f"{file}: {error}") from error
+    with _written(file, wanted, before):
+        yield
+
+
+@contextlib.contextmanager
+def _written(file: Path, wanted: str, before: str) -> Iterator[None]:
     try:
         file.write_text(wanted)
     except OSError as error:
@@ -125,15 +147,67 @@ def loop_device(image: Path) -> Iterator[Path]:
         _losetup("--detach", made)
 
 
+@contextlib.contextmanager
+def partitions(device: Path, count: int) -> Iterator[tuple[Path, ...]]:
+    """Cut a disk into equal partitions that only the kernel knows; yield their paths.
+
+    Nothing is written to the disk.
+
+    Raises:
+        KernelIoError: it cannot be cut, or no addpart.
+    """
+    place = disk_of(device)
+    sectors = int((place / "size").read_text()) // count
+    # What somebody left who was killed; a device that we have just attached has no others.
+    for left in place.glob(f"{place.name}p*/partition"):
+        _remove_partition(device, int(left.read_text()))
+    with contextlib.ExitStack() as made:
+        paths = []
+        for number in range(1, count + 1):
+            start = (number - 1) * sectors
+            _run("addpart", str(device), str(number), str(start), str(sectors))
+            made.callback(_remove_partition, device, number)
+            paths.append(_partition(device, number))
+        yield tuple(paths)
+
+
+def _remove_partition(device: Path, number: int) -> None:
+    """Remove it as soon as the kernel has let go of the last I/O of who has used it."""
+    deadline = time.monotonic() + _NODE_S
+    while True:
+        try:
+            _run("delpart", str(device), str(number))
+        except KernelIoError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _partition(device: Path, number: int) -> Path:
+    path = device.with_name(f"{device.name}p{number}")
+    deadline = time.monotonic() + _NODE_S
+    while not path.is_block_device():
+        if time.monotonic() > deadline:
+            raise KernelIoError(f"{path}: did not appear; is /dev a devtmpfs?")
+        time.sleep(0.01)
+    return path
+
+
 def _losetup(*options: str) -> str:
+    return _run("losetup", *options)
+
+
+def _run(program: str, *options: str) -> str:
     try:
         done = subprocess.run(
-            ["losetup", *options], capture_output=True, text=True, check=False, timeout=_LOSETUP_S
+            [program, *options], capture_output=True, text=True, check=False, timeout=_PROGRAM_S
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise KernelIoError(f"losetup: {error}") from error
+        raise KernelIoError(f"{program}: {error}") from error
     if done.returncode != 0:
-        raise KernelIoError(f"losetup: {done.stderr.strip()}")
+        raise KernelIoError(f"{program}: {done.stderr.strip()}")
     return done.stdout.strip()
 
 

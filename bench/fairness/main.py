@@ -27,7 +27,7 @@ README = programs.BENCH / "fairness" / "README.md"
 _ROUNDS = 5
 _IMAGE_BYTES = 2 << 30
 # Of the machine's description: what says something of an image in the page cache.
-_NOT_OURS = ("image", "page cache reclaim")
+NOT_OURS = ("image", "page cache reclaim")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace) -> Results:
     try:
         described = machine.describe(scratch)
         results = Results(
-            machine={name: text for name, text in described.items() if name not in _NOT_OURS},
+            machine={name: text for name, text in described.items() if name not in NOT_OURS},
             settings={
                 "rounds": options.rounds,
                 "seconds": options.seconds,
@@ -108,15 +108,15 @@ def _parser() -> argparse.ArgumentParser:
         choices=list(EXPERIMENTS),
         help="only this experiment; may be repeated",
     )
-    add("--rounds", type=_positive, default=_ROUNDS, help="how often each line has its turn (5)")
+    add("--rounds", type=positive, default=_ROUNDS, help="how often each line has its turn (5)")
     add(
         "--seconds",
-        type=_duration_s,
+        type=duration_s,
         help="length of a run, where its own times are not the point; by default the scenario's",
     )
     add(
         "--image-bytes",
-        type=_positive,
+        type=positive,
         default=_IMAGE_BYTES,
         help="size of the file on the real disk (2 GiB)",
     )
@@ -138,14 +138,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read a number of times."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
     return number
 
 
-def _duration_s(text: str) -> float:
+def duration_s(text: str) -> float:
+    """Read the length of a run."""
     seconds = float(text)
     if not 0.4 <= seconds <= 600:
         raise argparse.ArgumentTypeError(f"{text} is outside 0.4..600")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from bench.fairness.experiment import FAIR, FIFO, OTHERS, Column, Experiment, Unit, simulated
+from bench.fairness.experiment import FAIR, FIFO, OTHERS, Column, Question, Unit, simulated
 from bench.fairness.experiments import EXPERIMENTS
-from bench.fairness.targets import TARGETS
+from bench.fairness.targets import TARGETS, Target
 from bench.harness.report import number, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bench.fairness.rows import Results
     from bench.harness.bars import Bar
 
@@ -22,25 +24,29 @@ _NONE = "-"
 _DIGITS = {Unit.PERCENT: 2, Unit.TIMES: 3, Unit.MILLISECONDS: 0}
 
 
-def render(results: Results) -> str:
+def render(
+    results: Results,
+    questions: Iterable[Question] = EXPERIMENTS.values(),
+    targets: Iterable[Target] = TARGETS,
+) -> str:
     """Return every table of a run; experiments that were not run are left out."""
-    parts = [_machine(results), bars_table(results)]
+    parts = [_machine(results), bars_table(results, targets)]
     parts += [
         _experiment(results, experiment)
-        for experiment in EXPERIMENTS.values()
+        for experiment in questions
         if any(row.experiment == experiment.name for row in results.rows)
     ]
     parts.append(_failures(results))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def bars_table(results: Results) -> str:
+def bars_table(results: Results, targets: Iterable[Target] = TARGETS) -> str:
     """Return the table of bars: wanted, measured, met or not, and how to see it oneself."""
     ran = {row.experiment for row in results.rows} | {
         place.partition(",")[0] for place in results.absent
     }
     cells = []
-    for target in TARGETS:
+    for target in targets:
         if target.experiment not in ran:
             continue
         bar = target.bar(results)
@@ -85,7 +91,7 @@ def show(column: Column, values: list[float]) -> str:
     return f"{middle}{percent}" if limits == _NONE else f"{middle}{percent} ({limits})"
 
 
-def agreement(results: Results, experiment: Experiment, case: str, line: str) -> str:
+def agreement(results: Results, experiment: Question, case: str, line: str) -> str:
     """Return what a line's figures are, divided by the simulator's; bold where they differ."""
     parts = []
     for column in experiment.columns:
@@ -101,7 +107,7 @@ def agreement(results: Results, experiment: Experiment, case: str, line: str) ->
     return ", ".join(parts) or _NONE
 
 
-def _experiment(results: Results, experiment: Experiment) -> str:
+def _experiment(results: Results, experiment: Question) -> str:
     rows = [row for row in results.rows if row.experiment == experiment.name]
     columns = [
         column
@@ -138,7 +144,8 @@ def _machine(results: Results) -> str:
     lines = [f"- {name}: {value}" for name, value in results.machine.items()]
     if settings:
         seconds = settings.get("seconds")
-        of = "as long as the scenario says" if seconds is None else f"of {seconds} s"
+        said = settings.get("lengths", "as long as the scenario says")
+        of = said if seconds is None else f"of {seconds} s"
         lines.append(f"- run: {settings.get('rounds')} rounds, each run {of}")
     turns = [row for row in results.rows if OTHERS.figure in row.figures]
     disturbed = [row for row in turns if row.figures[OTHERS.figure] > DISTURBED_CORES]

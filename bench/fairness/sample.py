@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from fairlead.sim.scheduler import cuts_requests
 from fairlead.sim.window import derive_window, piece_lengths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from bench.harness.server import IscsiServer
     from fairlead.devices.interface import DeviceParameters
@@ -31,6 +33,7 @@ class ClientSample:
     commands: int
     seconds: float
     iops: float
+    mb_per_s: float
     p50_us: float
     p99_us: float
     timeline: Timeline | None
@@ -44,6 +47,7 @@ class ClientSample:
             commands=run["commands"],
             seconds=run["seconds"],
             iops=run["iops"],
+            mb_per_s=run["bytes"] / 1e6 / run["seconds"] if run["seconds"] else 0.0,
             p50_us=run["latency_us"]["p50"],
             p99_us=run["latency_us"]["p99"],
             timeline=Timeline.from_json(intervals) if intervals is not None else None,
@@ -105,8 +109,19 @@ def take(
     run_s: float,
     seed: int,
     interval_s: float | None = None,
+    further: Sequence[str] = (),
+    counting: AbstractContextManager[object] | None = None,
 ) -> Sample:
     """Let clients of a scenario work on a running server. Idle ones are left out.
+
+    Args:
+        server: it.
+        clients: who works; each logs in where the server says that it should.
+        run_s: for so long.
+        seed: of the load.
+        interval_s: count by intervals of this length.
+        further: options of every load program.
+        counting: entered for the time in which the clients are at work.
 
     Raises:
         LoadError: a client cannot log in, or a command failed.
@@ -120,14 +135,16 @@ def take(
             f"--url={server.url_for(client.name)}",
             *load_options(client, run_s=run_s),
             *counted,
+            *further,
         ]
         for client in working
     ]
     with LoadGroup(commands, seconds=run_s, seed=seed) as group:
         group.connect()
-        cpu_before_s = server.cpu_s()
-        runs = group.run_each()
-        cpu_used_s = server.cpu_s() - cpu_before_s
+        with counting or contextlib.nullcontext():
+            cpu_before_s = server.cpu_s()
+            runs = group.run_each()
+            cpu_used_s = server.cpu_s() - cpu_before_s
         group.leave()
     total = LoadResult.merge(runs)
     return Sample(

@@ -13,7 +13,7 @@ from bench.harness import programs
 from fairlead.sim.scenario import Scenario, read_scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from fairlead.sim.client import ClientConfig, RateConfig
@@ -53,23 +53,35 @@ def null_volume() -> str:
     return _volume(kind="null", size=VOLUME_BYTES)
 
 
-def direct_volume(image: Path) -> str:
-    """Return the TOML lines of a volume on a file, past the page cache."""
-    return _volume(kind="direct", path=str(image))
+def direct_volume(image: Path, *, name: str = "volume") -> str:
+    """Return the TOML lines of a volume on a file or device, past the page cache."""
+    return _volume(name=name, kind="direct", path=str(image))
 
 
-def document(volume: str, clients: Iterable[ClientConfig], *, scheduler: str) -> str:
-    """Return a target's configuration: one volume, and what each client is due.
+def document(
+    volumes: str,
+    clients: Iterable[ClientConfig],
+    *,
+    scheduler: str,
+    engine: Mapping[str, str | int | bool] | None = None,
+    grouping: str = "initiator",
+) -> str:
+    """Return a target's configuration: its volumes, and what each client is due.
 
     Args:
-        volume: its TOML lines.
+        volumes: their TOML lines.
         clients: of a scenario.
         scheduler: ``fair`` or ``fifo``.
+        engine: what else is set of the engine.
+        grouping: which sessions are one client.
     """
+    settings = {"scheduler": scheduler, "queue_depth": _QUEUE_DEPTH, **(engine or {})}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
     parts = [
-        f"[engine]\nscheduler = {json.dumps(scheduler)}\nqueue_depth = {_QUEUE_DEPTH}",
+        f"grouping = {json.dumps(grouping)}",
+        "\n".join(["[engine]", *lines]),
         f"[limits]\ncontexts_per_address = {_CONTEXTS_PER_ADDRESS}",
-        volume,
+        volumes,
         *(share_rule(client) for client in clients),
     ]
     return "\n\n".join(parts) + "\n"
@@ -114,9 +126,10 @@ def load_options(client: ClientConfig, *, run_s: float) -> list[str]:
     return options
 
 
-def _volume(**fields: str | int) -> str:
-    lines = (f"{name} = {json.dumps(value)}" for name, value in fields.items())
-    return "\n".join(["[[volumes]]", 'name = "volume"', *lines])
+def _volume(*, name: str = "volume", **fields: str | int) -> str:
+    values = {"name": name, **fields}
+    lines = (f"{field} = {json.dumps(value)}" for field, value in values.items())
+    return "\n".join(["[[volumes]]", *lines])
 
 
 def _rate_line(name: str, rate: RateConfig | None) -> list[str]:

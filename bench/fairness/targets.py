@@ -34,6 +34,7 @@ class Target:
         unit: of bar and figure.
         against: the figure is divided by this line's, round by round.
         why: said where the bar is missed, as far as it is known beforehand.
+        program: what measures it.
     """
 
     name: str
@@ -46,11 +47,12 @@ class Target:
     at_least: float | None = None
     against: str | None = None
     why: str = ""
+    program: str = "bench/fairness/run.py"
 
     @property
     def command(self) -> str:
         """What to type for the figure."""
-        return f"bench/fairness/run.py --only {self.experiment}"
+        return f"{self.program} --only {self.experiment}"
 
     def values(self, results: Results) -> list[float]:
         """Return the figure of every round."""

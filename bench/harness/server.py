@@ -188,6 +188,8 @@ class FairleadServer(IscsiServer):
         self.volume = volume or str(image)
         self.config = config
         self.is_exclusive = locks_image
+        # Where each volume is, by its name.
+        self.targets: dict[str, Target] = {}
         # What the running server says of its engine: driver, submitters, what was probed.
         self.engine: dict[str, Any] = {}
 
@@ -215,7 +217,10 @@ class FairleadServer(IscsiServer):
         )
         for line in self._lines():
             if (document := parse_announcement(line)) is not None:
-                self.target = Target.parse(document["volumes"][0]["url"])
+                self.targets = {
+                    volume["name"]: Target.parse(volume["url"]) for volume in document["volumes"]
+                }
+                self.target = next(iter(self.targets.values()))
                 self.engine = document.get("engine") or {}
                 return
         raise self._give_up("did not become ready")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from bench.harness import process
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _EVENT = "raw_syscalls:sys_enter"
@@ -34,15 +35,32 @@ class SyscallCounter:
         self._process: subprocess.Popen[bytes] | None = None
         self.method = _method()
 
-    def start(self, root_pid: int) -> None:
-        """Attach to the tree under ``root_pid``; return when counting has begun."""
-        pids = ",".join(str(pid) for pid in process.tree(root_pid))
+    def start(self, root_pid: int, *, threads: Sequence[int] = ()) -> None:
+        """Attach to the tree under ``root_pid``, or to some of its threads alone.
+
+        Returns when counting has begun.
+        """
+        pids = ",".join(str(pid) for pid in threads or process.tree(root_pid))
+        # strace knows no difference between the two, but follows what a thread starts.
+        which, follow = ("-t", ()) if threads else ("-p", ("-f",))
+        output = str(self._output)
         self._output.unlink(missing_ok=True)
         if self.method == "perf":
-            command = ["perf", "stat", "-x", ",", "-e", _EVENT, "-p", pids, "-o", str(self._output)]
+            command = [
+                "perf",
+                "stat",
+                "-x",
+                ",",
+                "-e",
+                _EVENT,
+                which,
+                pids,
+                "-o",
+                str(self._output),
+            ]
         else:
             attach = [part for pid in pids.split(",") for part in ("-p", pid)]
-            command = ["strace", "-c", "-f", "-o", str(self._output), *attach]
+            command = ["strace", "-c", *follow, "-o", output, *attach]
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

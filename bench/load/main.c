@@ -7,6 +7,7 @@
 #include "options.h"
 #include "outcome.h"
 #include "session.h"
+#include "stream.h"
 
 /* Large (a histogram), hence not on the stack. */
 static struct outcome total;
@@ -55,6 +56,10 @@ int main(int argc, char **argv)
 	}
 	/* A target that goes away is an error message of ours, not a signal. */
 	signal(SIGPIPE, SIG_IGN);
+	if (!stream_open(&options)) {
+		perror("error: eventfd");
+		return EXIT_CONNECT;
+	}
 	for (; open < options.sessions; open++) {
 		sessions[open] = session_open(&options, open, &total);
 		if (sessions[open] == NULL)
@@ -75,5 +80,6 @@ int main(int argc, char **argv)
 	}
 	while (open > 0)
 		session_close(sessions[--open]);
+	stream_close(&options);
 	return (int)total.code;
 }

@@ -18,6 +18,8 @@ static const char USAGE[] =
 	"  --read-share PERCENT  share of reads, the rest are writes (100)\n"
 	"  --random              every request at a random place (default)\n"
 	"  --sequential          requests one after another, from the range's start again at its end\n"
+	"  --shared-stream       one sequential stream that the sessions send in turn, as an initiator\n"
+	"                        with several paths does; --depth is then of all together\n"
 	"  --size BYTES          data of one command, K and M may follow (4K); several sizes, and how\n"
 	"                        often each comes: 4K=4,64K=2,1M=1\n"
 	"  --depth N             commands in flight for each session (1)\n"
@@ -45,6 +47,7 @@ enum option_key {
 	KEY_READ_SHARE,
 	KEY_RANDOM,
 	KEY_SEQUENTIAL,
+	KEY_SHARED_STREAM,
 	KEY_SIZE,
 	KEY_DEPTH,
 	KEY_PACE,
@@ -67,6 +70,7 @@ static const struct option LONG_OPTIONS[] = {
 	{"read-share", required_argument, NULL, KEY_READ_SHARE},
 	{"random", no_argument, NULL, KEY_RANDOM},
 	{"sequential", no_argument, NULL, KEY_SEQUENTIAL},
+	{"shared-stream", no_argument, NULL, KEY_SHARED_STREAM},
 	{"size", required_argument, NULL, KEY_SIZE},
 	{"depth", required_argument, NULL, KEY_DEPTH},
 	{"pace", required_argument, NULL, KEY_PACE},
@@ -126,6 +130,10 @@ static bool take(int key, const char *text, struct options *options)
 	case KEY_SEQUENTIAL:
 		options->sequential = key == KEY_SEQUENTIAL;
 		return true;
+	case KEY_SHARED_STREAM:
+		options->sequential = true;
+		options->shared_stream = true;
+		return true;
 	case KEY_SIZE:
 		return mix_parse("--size", text, &options->sizes);
 	case KEY_DEPTH:
@@ -174,6 +182,10 @@ static bool check(const struct options *options)
 			"allowed\n",
 			(double)buffers_bytes / (double)(UINT64_C(1) << 30),
 			(double)BUFFERS_BYTES_MAX / (double)(UINT64_C(1) << 30));
+		return false;
+	}
+	if (options->verify && options->shared_stream) {
+		fprintf(stderr, "error: --verify: not with --shared-stream\n");
 		return false;
 	}
 	if (options->verify && options->sizes.count > 1) {

@@ -21,6 +21,8 @@ struct options {
 	uint64_t range_blocks;
 	unsigned int read_percent;
 	bool sequential;
+	/* All sessions take their requests from one sequential stream. */
+	bool shared_stream;
 	struct mix sizes;
 	unsigned int depth;
 	/* Commands per second of all sessions together; 0: as fast as answers come. */

@@ -17,6 +17,7 @@
 
 #include "number.h"
 #include "stamp.h"
+#include "stream.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -103,6 +104,14 @@ static void command_done(struct iscsi_context *iscsi, int status, void *command_
 	command->next_free = session->free;
 	session->free = command;
 	session->in_flight--;
+	if (session->options->shared_stream)
+		stream_answered(session->options);
+}
+
+static bool is_turn(const struct session *session)
+{
+	return !session->options->shared_stream ||
+	       stream_is_turn(session->options, session->index);
 }
 
 /* The next place of the load. With --verify no two commands are ever on one chunk, because their
@@ -111,7 +120,9 @@ static uint64_t choose_chunk(struct session *session)
 {
 	uint64_t chunk;
 
-	if (session->options->sequential) {
+	if (session->options->shared_stream) {
+		chunk = stream_take(session->options) % session->chunks;
+	} else if (session->options->sequential) {
 		chunk = session->next_chunk;
 		session->next_chunk = (chunk + 1) % session->chunks;
 	} else {
@@ -220,7 +231,7 @@ static bool fill_up(struct session *session)
 
 	if (time_ns >= session->deadline_ns)
 		return false;
-	while (session->free != NULL && is_due(session, time_ns)) {
+	while (session->free != NULL && is_turn(session) && is_due(session, time_ns)) {
 		bool is_read = random_below(&session->random_state, 100) <
 			       session->options->read_percent;
 
@@ -235,9 +246,13 @@ static int wait_for_socket(struct session *session, short *ready_events)
 {
 	uint64_t time_ns = now_ns();
 	uint64_t wake_ns = time_ns + SECOND_NS / 4;
-	struct pollfd poll_fd = {
-		.fd = iscsi_get_fd(session->iscsi),
-		.events = (short)iscsi_which_events(session->iscsi),
+	struct pollfd poll_fds[] = {
+		{
+			.fd = iscsi_get_fd(session->iscsi),
+			.events = (short)iscsi_which_events(session->iscsi),
+		},
+		/* A negative one is passed over. What it says matters to fill_up(), which comes next. */
+		{.fd = stream_turn_fd(session->index), .events = POLLIN},
 	};
 
 	if (session->phase == PHASE_LOAD) {
@@ -252,9 +267,9 @@ static int wait_for_socket(struct session *session, short *ready_events)
 		.tv_sec = (time_t)(wait_ns / SECOND_NS),
 		.tv_nsec = (long)(wait_ns % SECOND_NS),
 	};
-	int ready = ppoll(&poll_fd, 1, &timeout, NULL);
+	int ready = ppoll(poll_fds, 2, &timeout, NULL);
 
-	*ready_events = poll_fd.revents;
+	*ready_events = poll_fds[0].revents;
 	return ready;
 }
 
@@ -306,7 +321,7 @@ static void run_phase(struct session *session)
 		if (ready < 0 && errno != EINTR) {
 			outcome_fail(&session->outcome, EXIT_IO, "poll: %s", strerror(errno));
 			session->lost = true;
-		} else if (ready > 0 && iscsi_service(session->iscsi, ready_events) != 0) {
+		} else if (ready_events != 0 && iscsi_service(session->iscsi, ready_events) != 0) {
 			note_lost(session);
 		} else if (ready == 0) {
 			is_stalled(session);

@@ -98,9 +98,12 @@ static bool divide_range(struct session *session, unsigned int index, uint64_t v
 		range_blocks = volume_blocks - options->range_first_lba;
 	session->chunk_blocks =
 		(uint32_t)(mix_largest_bytes(&options->sizes) / session->block_bytes);
-	session->chunks = range_blocks / session->chunk_blocks / options->sessions;
-	session->first_lba =
-		options->range_first_lba + index * session->chunks * session->chunk_blocks;
+	session->chunks = range_blocks / session->chunk_blocks;
+	session->first_lba = options->range_first_lba;
+	if (!options->shared_stream) {
+		session->chunks /= options->sessions;
+		session->first_lba += index * session->chunks * session->chunk_blocks;
+	}
 	/* Twice the depth: with --verify a free chunk must be near. */
 	uint64_t chunks_min = options->verify ? UINT64_C(2) * options->depth : 1;
 
@@ -167,6 +170,7 @@ struct session *session_open(const struct options *options, unsigned int index,
 		return NULL;
 	}
 	session->options = options;
+	session->index = index;
 	session->random_state = random_seed(options->seed, index);
 	if (options->pace_iops > 0)
 		session->interval_ns = (uint64_t)(1e9 * options->sessions / options->pace_iops);

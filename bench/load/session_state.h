@@ -22,6 +22,7 @@ struct command {
 
 struct session {
 	const struct options *options;
+	unsigned int index;
 	struct iscsi_context *iscsi;
 	struct iscsi_url *url;
 	struct command *commands;

@@ -13,6 +13,7 @@ from bench.fairness import sample
 from bench.harness import programs
 from bench.harness.server import FairleadServer
 from fairlead.sim.client import ClientConfig
+from tests.support.disk_client import FuseDisk, why_no_fuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,3 +81,32 @@ def test_who_is_delayed_begins_later(server: FairleadServer) -> None:
     assert late.start_ns - early.start_ns == pytest.approx(0.2e9, abs=0.05e9)
     assert taken.clients["late"].seconds == pytest.approx(0.2, abs=0.05)
     assert taken.total.commands == sum(one.commands for one in taken.clients.values())
+
+
+@pytest.mark.skipif(why_no_fuse() is not None, reason=str(why_no_fuse()))
+def test_sessions_of_a_shared_stream_read_every_place_once(
+    server: FairleadServer, tmp_path: Path
+) -> None:
+    """Each for itself, they would begin at two places. One at a time, the order is the stream's."""
+    with FuseDisk(size_bytes=8 << 20) as disk:
+        served = FairleadServer(
+            "fuse",
+            image=disk.path,
+            scratch=tmp_path,
+            volume=f"direct:{disk.path}",
+            options=("--no-socket",),
+        )
+        served.start()
+        disk.trace()
+        options = ("--shared-stream", "--sessions=2", "--size=64K", "--pace=200", "--seconds=0.2")
+        result = run(served, *options)
+        served.stop()
+        places = [offset for _, offset, length in disk.trace() if length == 65536]
+    assert result["commands"] > 10
+    assert places == [65536 * number for number in range(result["commands"])]
+
+
+def test_a_shared_stream_is_not_verified(server: FairleadServer) -> None:
+    command = [str(programs.LOAD), f"--url={server.target.url}", "--shared-stream", "--verify"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, "--verify: not with --shared-stream" in done.stderr) == (1, True)

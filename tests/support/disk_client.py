@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from tests.support.fault_plan import DataOp
 from tests.support.fuse_disk import unmount
-from tests.support.fuse_file import FILE_NAME
+from tests.support.fuse_system import FILE_NAME
 
 if TYPE_CHECKING:
     from types import TracebackType

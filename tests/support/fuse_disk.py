@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.support import fuse_wire as wire
 from tests.support.fault_plan import DataOp, Failure
-from tests.support.fuse_file import MAX_WRITE_BYTES, OneFile
+from tests.support.fuse_file import OneFile
+from tests.support.fuse_system import MAX_WRITE_BYTES
 from tests.support.volatile_image import VolatileImage
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class FuseLoop:
             thread.start()
             self._threads.append(thread)
 
-    def reply(self, header: bytes, payload: bytes) -> None:
+    def reply(self, header: bytes, payload: bytes | memoryview) -> None:
         """Send an answer; one to a request that the kernel gave up is dropped."""
         with contextlib.suppress(OSError):
             os.writev(self._descriptor, (header, payload) if payload else (header,))

@@ -11,32 +11,26 @@ from __future__ import annotations
 import errno
 import os
 import random
-import stat
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
+
+from typing_extensions import override
 
 from tests.support import fuse_wire as wire
 from tests.support.fault_plan import DataOp, Failure, FaultPlan, Verdict
+from tests.support.fuse_system import FILE_NODE, OneFileSystem
 from tests.support.fuse_wire import FuseOpcode, FuseRequest
 from tests.support.volatile_image import InFlightWrite, VolatileImage
 
-FILE_NAME: Final = "disk"
-ROOT_NODE: Final = 1
-FILE_NODE: Final = 2
-# The kernel cuts larger requests, and those near it whose memory is not page aligned: at odd bytes,
-# which tears blocks as no disk does. Tests of tearing stay at half of it.
-MAX_WRITE_BYTES: Final = 1 << 20
-# Requests the kernel sends on its own behalf (asynchronous direct I/O) before it makes callers
-# wait.
-MAX_BACKGROUND: Final = 1024
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.fuse_system import Reply
+
 TRACE_LENGTH: Final = 1 << 16
 _GENERATION_SHIFT: Final = 32
-
-# Sends a header and a payload to the kernel.
-Reply: TypeAlias = Callable[[bytes, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +42,7 @@ class HeldRequest:
     sync_point: int
 
 
-class OneFile:
+class OneFile(OneFileSystem):
     """Answers FUSE requests; thread safe.
 
     Args:
@@ -63,49 +57,26 @@ class OneFile:
         self.plan = FaultPlan()
         self.counts: Counter[str] = Counter()
         self.trace: deque[tuple[str, int, int]] = deque(maxlen=TRACE_LENGTH)
-        self._reply: Final = reply
         self._has_page_cache: Final = has_page_cache
         self._lock: Final = threading.RLock()
         self._held: list[HeldRequest] = []
         self._generation = 1
         self._opens = 0
-        self._handlers: Final[dict[int, Callable[[FuseRequest], None]]] = {
-            FuseOpcode.INIT: self._init,
-            FuseOpcode.LOOKUP: self._lookup,
-            FuseOpcode.GETATTR: self._getattr,
-            FuseOpcode.SETATTR: self._setattr,
-            FuseOpcode.OPEN: self._open,
-            FuseOpcode.OPENDIR: self._opendir,
-            FuseOpcode.READDIR: self._readdir,
-            FuseOpcode.STATFS: self._statfs,
-            FuseOpcode.READ: self._data(DataOp.READ),
-            FuseOpcode.WRITE: self._data(DataOp.WRITE),
-            FuseOpcode.FSYNC: self._data(DataOp.SYNC),
-            FuseOpcode.FALLOCATE: self._data(DataOp.ZERO),
-            FuseOpcode.FLUSH: self._done,
-            FuseOpcode.RELEASE: self._done,
-            FuseOpcode.RELEASEDIR: self._done,
-            FuseOpcode.ACCESS: self._done,
-            FuseOpcode.DESTROY: self._done,
-        }
+        super().__init__(
+            reply,
+            {
+                FuseOpcode.READ: self._data(DataOp.READ),
+                FuseOpcode.WRITE: self._data(DataOp.WRITE),
+                FuseOpcode.FSYNC: self._data(DataOp.SYNC),
+                FuseOpcode.FALLOCATE: self._data(DataOp.ZERO),
+            },
+        )
         self._executors: Final[dict[DataOp, Callable[[FuseRequest, int], bytes]]] = {
             DataOp.READ: self._read,
             DataOp.WRITE: self._write,
             DataOp.SYNC: self._sync,
             DataOp.ZERO: self._zero,
         }
-
-    # What the kernel asks.
-
-    def serve(self, request: FuseRequest) -> None:
-        """Answer one request, now or later."""
-        if request.opcode in _UNANSWERED:
-            return
-        handler = self._handlers.get(request.opcode)
-        if handler is None:
-            self._fail(request, errno.ENOSYS)
-        else:
-            handler(request)
 
     # What the control socket asks.
 
@@ -254,30 +225,11 @@ class OneFile:
 
     # Everything else.
 
-    def _init(self, request: FuseRequest) -> None:
-        major, _minor, readahead, offered = wire.INIT_IN.unpack_from(request.body)
-        wanted = (
-            wire.InitFlag.ASYNC_READ
-            | wire.InitFlag.BIG_WRITES
-            | wire.InitFlag.ASYNC_DIO
-            | wire.InitFlag.MAX_PAGES
-        )
-        flags = wanted & offered
-        pages = MAX_WRITE_BYTES // 4096
-        limits = (MAX_BACKGROUND, MAX_BACKGROUND, MAX_WRITE_BYTES, 1, pages, 0, 0)
-        self._answer(request, wire.INIT_OUT.pack(major, 38, readahead, flags, *limits))
+    @override
+    def _size_bytes(self) -> int:
+        return self.image.size_bytes
 
-    def _lookup(self, request: FuseRequest) -> None:
-        if request.node != ROOT_NODE or bytes(request.body) != FILE_NAME.encode() + b"\0":
-            self._fail(request, errno.ENOENT)
-            return
-        self._answer(
-            request, wire.ENTRY_OUT_HEAD.pack(FILE_NODE, 0, 1, 0, 0, 0) + self._attr(FILE_NODE)
-        )
-
-    def _getattr(self, request: FuseRequest) -> None:
-        self._answer(request, wire.ATTR_OUT_HEAD.pack(0, 0, 0) + self._attr(request.node))
-
+    @override
     def _setattr(self, request: FuseRequest) -> None:
         valid, _pad, _handle, size_bytes = wire.SETATTR_IN.unpack_from(request.body)
         with self._lock:
@@ -285,6 +237,7 @@ class OneFile:
                 self.image.resize(size_bytes)
             self._getattr(request)
 
+    @override
     def _open(self, request: FuseRequest) -> None:
         with self._lock:
             self._opens += 1
@@ -293,41 +246,6 @@ class OneFile:
         if self._has_page_cache:
             mode = wire.FOPEN_KEEP_CACHE
         self._answer(request, wire.OPEN_OUT.pack(handle, mode, 0))
-
-    def _opendir(self, request: FuseRequest) -> None:
-        self._answer(request, wire.OPEN_OUT.pack(0, 0, 0))
-
-    def _readdir(self, request: FuseRequest) -> None:
-        transfer = wire.decode_transfer(request.body)
-        names = [
-            (ROOT_NODE, stat.S_IFDIR >> 12, b"."),
-            (ROOT_NODE, stat.S_IFDIR >> 12, b".."),
-            (FILE_NODE, stat.S_IFREG >> 12, FILE_NAME.encode()),
-        ]
-        skip, limit = transfer.offset_bytes, transfer.length_bytes
-        self._answer(request, wire.encode_dirents(names, skip=skip, limit_bytes=limit))
-
-    def _statfs(self, request: FuseRequest) -> None:
-        blocks = self.image.size_bytes // 4096
-        self._answer(
-            request, wire.STATFS_OUT.pack(blocks, blocks, blocks, 2, 0, 4096, 255, 4096, 0)
-        )
-
-    def _done(self, request: FuseRequest) -> None:
-        self._answer(request, b"")
-
-    def _attr(self, node: int) -> bytes:
-        if node == ROOT_NODE:
-            return wire.encode_attr(node=node, mode=stat.S_IFDIR | 0o755, size_bytes=0, links=2)
-        size = self.image.size_bytes
-        return wire.encode_attr(node=node, mode=stat.S_IFREG | 0o666, size_bytes=size, links=1)
-
-    def _answer(self, request: FuseRequest, payload: bytes) -> None:
-        header = wire.encode_reply_header(request.unique, payload_bytes=len(payload))
-        self._reply(header, payload)
-
-    def _fail(self, request: FuseRequest, error: int) -> None:
-        self._reply(wire.encode_reply_header(request.unique, error=error), b"")
 
 
 def _target(op: DataOp, request: FuseRequest) -> tuple[int, int, int]:
@@ -356,4 +274,3 @@ def _in_flight(op: DataOp, request: FuseRequest) -> list[InFlightWrite]:
 FALLOC_FL_KEEP_SIZE: Final = 0x01
 FALLOC_FL_PUNCH_HOLE: Final = 0x02
 FALLOC_FL_ZERO_RANGE: Final = 0x10
-_UNANSWERED: Final = frozenset({FuseOpcode.FORGET, FuseOpcode.BATCH_FORGET, FuseOpcode.INTERRUPT})

@@ -1,0 +1,1 @@
+"""Measures what the kernel's own elevator does for clients, by who it thinks they are."""
