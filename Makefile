@@ -88,6 +88,11 @@ format: setup ## rewrite the sources as `make lint` wants them
 	$(BIN)/ruff format
 	cargo fmt --all
 
+.PHONY: interleavings
+interleavings: ## the orders in which a submitter and a keeper can take their steps, by shuttle
+	RUSTFLAGS='--cfg shuttle' CARGO_TARGET_DIR=target/shuttle \
+	    cargo test --locked -p fairlead-handoff --release
+
 .PHONY: conformance
 conformance: setup ## libiscsi's conformance suite on every driver and pool
 	$(BIN)/python -m scripts.run_checks --only conformance

@@ -79,9 +79,16 @@ def lint(_summary: Summary, _markers: str | None) -> bool:
     return not any(statuses)
 
 
+# What two threads do to each other needs another build: every lock and atomic is shuttle's.
+INTERLEAVINGS = "cargo test --locked -p fairlead-handoff --release"
+INTERLEAVED = {"RUSTFLAGS": "--cfg shuttle", "CARGO_TARGET_DIR": "target/shuttle"}
+
+
 def rust(summary: Summary, _markers: str | None) -> bool:
-    """Runs the tests of the Rust workspace."""
+    """Runs the tests of the Rust workspace, and of interleavings."""
     status, output = run(["cargo", "test", "--workspace", "--locked"])
+    interleavings, more = run(INTERLEAVINGS.split(), **INTERLEAVED)
+    status, output = status or interleavings, output + more
     for passed, failed, ignored in re.findall(
         r"^test result: .*? (\d+) passed; (\d+) failed; (\d+) ignored", output, re.MULTILINE
     ):
