@@ -57,6 +57,8 @@ pub struct Shard {
     pub submitted: Counter,
     /// Requests that came back.
     pub completed: Counter,
+    /// Those of them that went by means of the context's own.
+    pub steered: Counter,
     /// What they cost their device, as it was estimated when they were queued: nanoseconds of it.
     pub cost_ns: Counter,
     /// Times that a submitter entered the context.

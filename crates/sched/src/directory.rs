@@ -38,7 +38,7 @@ pub struct Entry {
     pub key: Key,
     /// Sessions that may still issue I/O.
     pub attached: u32,
-    /// Sessions that have ended and still have I/O with the kernel.
+    /// Sessions that have ended and still have I/O with the kernel, and what else it has.
     pub draining: u32,
     /// What it is due.
     pub settings: Settings,
@@ -134,12 +134,25 @@ impl Directory {
         entry.draining += 1;
         if entry.attached == 0 {
             let key = entry.key.clone();
-            self.by_key.remove(&key);
+            // A newer context may have the key already.
+            if self.by_key.get(&key) == Some(&id) {
+                self.by_key.remove(&key);
+            }
         }
         Ok(())
     }
 
-    /// A detached session's last I/O is over. Returns the entry when this was the last of the
+    /// Something of the context is with the kernel, and is given up with [`Self::drained`]: it is not
+    /// released before.
+    ///
+    /// # Errors
+    /// The context was released.
+    pub fn hold(&mut self, id: ContextId) -> Result<(), Stale> {
+        self.entry_mut(id)?.draining += 1;
+        Ok(())
+    }
+
+    /// A detached session's last I/O is over, or what was held is given up. Returns the entry when this was the last of the
     /// context: it is released, and whoever gets it runs the exit step.
     ///
     /// # Errors
