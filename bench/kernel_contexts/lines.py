@@ -72,31 +72,39 @@ OFF_FAIR: Final = Line(
     label="off, fair", what="the same with fairlead's own fair scheduler", scheduler=FAIR
 )
 RING: Final = Line(
-    label="ring", what="each context has a ring, and with it a kernel context", engine=_RINGS
+    label="ring",
+    what="each context has a ring, and with it a kernel context",
+    scheduler=FAIR,
+    engine=_RINGS,
 )
 RING_POLLED: Final = Line(
     label="ring, polled",
     what="the same; kernel threads look into the rings, which saves the system calls",
+    scheduler=FAIR,
     engine={**_RINGS, "kernel_rings_polled": True},
 )
 RING_IOPRIO: Final = Line(
     label="ring, no cgroups",
     what="rings without control groups: weights become I/O priorities",
+    scheduler=FAIR,
     engine={**_RINGS, "kernel_cgroups": False},
 )
 PRIORITY: Final = Line(
     label="priority",
     what="one kernel context; each request has its client's priority",
+    scheduler=FAIR,
     engine={"kernel_context": "priority"},
 )
 MOVE_CGROUP: Final = Line(
     label="move-cgroup",
     what="the thread moves itself into the client's control group before each request",
+    scheduler=FAIR,
     engine={"kernel_context": "experimental-move-cgroup"},
 )
 SET_IOPRIO: Final = Line(
     label="set-ioprio",
     what="the thread takes the client's priority before each request",
+    scheduler=FAIR,
     engine={"kernel_context": "experimental-set-ioprio"},
 )
 PER_CONTEXT: Final = Line(

@@ -6,7 +6,7 @@
 use crate::buffer::{Buffer, LARGEST, Pool};
 use crate::clock;
 use crate::crew::{DriverChoice, make_driver};
-use crate::driver::{Completion, Driver, FileRequest};
+use crate::driver::{Completion, Driver, FileRequest, Steer};
 use crate::mailbox::Wakeup;
 use crate::operation::Kind;
 use crate::volume::{self, OpenError, Spec, Volume};
@@ -302,6 +302,7 @@ impl<'a> Loop<'a> {
             address: place.buffer.address(0),
             device: 0,
             blocking: self.volume.blocking,
+            steer: Steer::None,
         };
         self.in_flight += 1;
         self.driver.submit(index as u64, request);

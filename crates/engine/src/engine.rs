@@ -4,6 +4,8 @@
 
 use crate::crew::Crew;
 pub use crate::crew::{DriverChoice, Placement, Report};
+use crate::kernel::steward::{self, Errand};
+use crate::kernel::{Kernel, Mode};
 use crate::message::Message;
 use crate::program::Unit;
 use crate::session::{Adopt, Attentions, Lun};
@@ -142,6 +144,9 @@ impl Engine {
     /// It cannot be served.
     pub fn add_volume(&self, spec: Spec) -> Result<Arc<Volume>, EngineError> {
         let device = self.shared.device_place(&spec.device);
+        if spec.kernel_context != Mode::Off {
+            steward::start(&self.shared)?;
+        }
         let volume = Arc::new(volume::open(self.small_number(), device, spec)?);
         lock(&self.volumes).insert(volume.id, Arc::clone(&volume));
         Ok(volume)
@@ -346,6 +351,7 @@ impl Engine {
         for submitter in 0..self.shared.mailboxes.len() {
             self.shared.post(submitter, Message::SetContext(id, settings));
         }
+        self.shared.kernel.send(Errand::Weigh(id));
         Ok(())
     }
 
@@ -354,11 +360,25 @@ impl Engine {
         lock(&self.shared.directory).entries().cloned().collect()
     }
 
+    /// Whether the elevator of a device sees contexts now. Until somebody says no it does.
+    pub fn set_elevator_sees(&self, device: &str, sees: bool) {
+        let devices = lock(&self.shared.devices);
+        if let Some(record) = devices.iter().find(|record| record.name == device) {
+            record.set_elevator_sees(sees);
+        }
+    }
+
+    /// What the kernel has of contexts.
+    pub fn kernel(&self) -> &Kernel {
+        &self.shared.kernel
+    }
+
     /// Ends every session and stops the submitters, waiting at most `patience`. False: a device
     /// still has requests; its submitter is left behind.
     pub fn stop(&self, patience: Duration) -> bool {
         self.stopping.store(true, Ordering::SeqCst);
-        self.crew.stop(patience)
+        // Keepers end when the submitters have let go of their rings.
+        self.crew.stop(patience) && steward::stop(&self.shared.kernel, patience)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod crew;
 pub mod driver;
 pub mod engine;
+pub mod kernel;
 pub mod mailbox;
 pub mod message;
 pub mod operation;

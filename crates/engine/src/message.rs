@@ -1,5 +1,6 @@
 //! What other threads tell a submitter.
 
+use crate::kernel::Means;
 use crate::operation::Operation;
 use crate::session::Adopt;
 use crate::volume::Volume;
@@ -139,6 +140,13 @@ pub enum Message {
         submitter: usize,
         /// Which context.
         context: ContextId,
+    },
+    /// A context has means of its own to submit by, or there are none.
+    Means {
+        /// Which.
+        context: ContextId,
+        /// What, or why not.
+        means: Result<Means, String>,
     },
     /// End every session and stop.
     Stop,

@@ -1,6 +1,7 @@
 //! What submitters and the control plane share. Nothing here is touched per command, except by
 //! flushes and locked ranges.
 
+use crate::kernel::{Kernel, KernelOptions};
 use crate::mailbox::{Mailbox, Wakeup};
 use crate::message::Message;
 use crate::program::Unit;
@@ -11,7 +12,7 @@ use fairlead_proto::scsi::table::CommandTable;
 use fairlead_sched::ContextId;
 use fairlead_sched::accounts::Counter;
 use fairlead_sched::cost::CostModel;
-use fairlead_sched::directory::{Directory, Entry};
+use fairlead_sched::directory::{Directory, Entry, Key};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
@@ -61,6 +62,8 @@ pub struct Options {
     pub discipline: Discipline,
     /// What requests cost the devices that somebody has measured, by the device's name.
     pub costs: HashMap<String, CostModel>,
+    /// The kernel's own contexts.
+    pub kernel: KernelOptions,
 }
 
 /// A backing device, as the operator knows it.
@@ -72,6 +75,8 @@ pub struct DeviceRecord {
     pub costs: Option<CostModel>,
     /// In thousandths; 0: nothing is known.
     write_factor: AtomicU64,
+    /// The elevator below does not know contexts, whatever we tell it.
+    is_blind_below: AtomicBool,
 }
 
 impl DeviceRecord {
@@ -81,6 +86,16 @@ impl DeviceRecord {
             0 => 1.0,
             thousandths => thousandths as f64 / 1e3,
         }
+    }
+
+    /// The elevator below knows contexts, if it is told of them.
+    pub fn is_decided_below(&self) -> bool {
+        !self.is_blind_below.load(Ordering::Relaxed)
+    }
+
+    /// Somebody has looked.
+    pub fn set_elevator_sees(&self, sees: bool) {
+        self.is_blind_below.store(!sees, Ordering::Relaxed);
     }
 
     /// It was seen.
@@ -142,6 +157,13 @@ pub enum Event {
     DeviceResumed {
         /// Which.
         device: String,
+    },
+    /// The kernel refuses a context something of its own.
+    KernelContextFailed {
+        /// Which.
+        key: Key,
+        /// What, and why.
+        reason: String,
     },
     /// A flush failed.
     VolumeFault {
@@ -247,6 +269,8 @@ pub struct Shared {
     pub upcalls: AtomicUsize,
     /// Which submitter schedules for a device.
     pub owners: Mutex<HashMap<u32, usize>>,
+    /// The kernel's side of contexts.
+    pub kernel: Kernel,
 }
 
 impl Shared {
@@ -264,6 +288,7 @@ impl Shared {
             devices: Mutex::default(),
             upcalls: AtomicUsize::new(0),
             owners: Mutex::default(),
+            kernel: Kernel::default(),
         })
     }
 
@@ -289,7 +314,17 @@ impl Shared {
         lock(&self.devices).get(place as usize).map(Arc::clone)
     }
 
-    /// A session of this context has ended and its I/O is over.
+    /// The kernel refuses a context something: tells it, and lets accounts show it.
+    pub fn kernel_refuses(&self, id: ContextId, reason: String) {
+        self.kernel.note(id, reason.clone());
+        let key = lock(&self.directory).entry(id).map(|entry| entry.key.clone());
+        // One that was released meanwhile misses nothing.
+        if let Ok(key) = key {
+            self.events.tell(Event::KernelContextFailed { key, reason });
+        }
+    }
+
+    /// A session of this context has ended and its I/O is over, or what the kernel had of it is gone.
     pub fn context_drained(&self, id: ContextId) {
         if let Ok(Some(entry)) = lock(&self.directory).drained(id) {
             self.events.tell(Event::ContextReleased(entry));

@@ -2,6 +2,7 @@
 
 use fairlead_engine::calibration::{Calibration, CalibrationError, Load};
 use fairlead_engine::crew::DriverChoice;
+use fairlead_engine::kernel::Mode;
 use fairlead_engine::volume::{Kind, OpenError, Spec};
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
@@ -40,6 +41,7 @@ impl Scratch {
             write_through: false,
             device: "disk".into(),
             simulated: None,
+            kernel_context: Mode::Off,
         }
     }
 

@@ -2,8 +2,10 @@
 
 use crate::devices::to_parameters;
 use crate::item::item;
+use crate::kernel::{kernel_context, to_kernel_options, to_mode};
 use crate::scheduler::PySettings;
 use fairlead_engine::engine::{DriverChoice, LunMapping};
+use fairlead_engine::kernel::Kernel;
 use fairlead_engine::shared::{DeviceRecord, Event, Options, Page, SessionRecord};
 use fairlead_engine::submitter::Discipline;
 use fairlead_engine::volume::{Kind, Spec, Volume};
@@ -138,6 +140,7 @@ pub(crate) fn to_options(dict: &Bound<'_, PyDict>) -> PyResult<Options> {
             .into_iter()
             .map(|(device, costs)| (device, costs.into_costs()))
             .collect(),
+        kernel: to_kernel_options(&item(dict, "kernel")?)?,
     })
 }
 
@@ -157,6 +160,7 @@ pub(crate) fn to_spec(dict: &Bound<'_, PyDict>) -> PyResult<Spec> {
         simulated: item::<Option<Bound<'_, PyDict>>>(dict, "simulated")?
             .map(|simulated| to_parameters(&simulated))
             .transpose()?,
+        kernel_context: to_mode(&item::<String>(dict, "kernel_context")?)?,
     })
 }
 
@@ -181,7 +185,11 @@ pub(crate) fn sense_of(bytes: &[u8]) -> Option<Sense> {
     Sense::decode(bytes)
 }
 
-pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyDict>> {
+pub(crate) fn event<'py>(
+    py: Python<'py>,
+    event: Event,
+    kernel: &Kernel,
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     match event {
         Event::SessionEnded { session, reason, peer } => {
@@ -192,7 +200,7 @@ pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyDict>>
         }
         Event::ContextReleased(entry) => {
             dict.set_item("kind", "context_released")?;
-            dict.set_item("context", context(py, &entry, "released")?)?;
+            dict.set_item("context", context(py, &entry, "released", kernel)?)?;
         }
         Event::Upcall { id, session, logical_unit, lun, cdb, data } => {
             dict.set_item("kind", "upcall")?;
@@ -219,6 +227,12 @@ pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyDict>>
         Event::DeviceResumed { device } => {
             dict.set_item("kind", "device_resumed")?;
             dict.set_item("device", device)?;
+        }
+        Event::KernelContextFailed { key, reason } => {
+            dict.set_item("kind", "kernel_context_failed")?;
+            dict.set_item("key", key.client)?;
+            dict.set_item("device", key.device)?;
+            dict.set_item("reason", reason)?;
         }
         Event::VolumeFault { volume, reason } => {
             dict.set_item("kind", "volume_fault")?;
@@ -295,19 +309,28 @@ pub(crate) fn devices<'py>(
     Ok(list)
 }
 
-pub(crate) fn contexts<'py>(py: Python<'py>, entries: &[Entry]) -> PyResult<Bound<'py, PyList>> {
+pub(crate) fn contexts<'py>(
+    py: Python<'py>,
+    entries: &[Entry],
+    kernel: &Kernel,
+) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for entry in entries {
         let state = match entry.state() {
             State::Active => "active",
             State::Closing => "closing",
         };
-        list.append(context(py, entry, state)?)?;
+        list.append(context(py, entry, state, kernel)?)?;
     }
     Ok(list)
 }
 
-fn context<'py>(py: Python<'py>, entry: &Entry, state: &str) -> PyResult<Bound<'py, PyDict>> {
+fn context<'py>(
+    py: Python<'py>,
+    entry: &Entry,
+    state: &str,
+    kernel: &Kernel,
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     let accounts = &entry.accounts;
     dict.set_item("index", entry.id.index)?;
@@ -327,6 +350,7 @@ fn context<'py>(py: Python<'py>, entry: &Entry, state: &str) -> PyResult<Bound<'
     dict.set_item("cost_ns", accounts.total(|shard| &shard.cost_ns))?;
     dict.set_item("entered", accounts.total(|shard| &shard.entered))?;
     dict.set_item("left", accounts.total(|shard| &shard.left))?;
+    dict.set_item("kernel", kernel_context(py, kernel, entry)?)?;
     dict.set_item("queue_time_us", latency(&accounts.reading(|shard| &shard.queue_time)))?;
     dict.set_item("service_time_us", latency(&accounts.reading(|shard| &shard.service_time)))?;
     dict.set_item("response_time_us", latency(&accounts.reading(|shard| &shard.response_time)))?;

@@ -6,6 +6,7 @@ mod calibration;
 mod convert;
 mod devices;
 mod item;
+mod kernel;
 mod lifecycle;
 mod scheduler;
 
@@ -85,7 +86,7 @@ impl DataPlane {
     fn take_events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
         for happened in self.0.take_events() {
-            list.append(event(py, happened)?)?;
+            list.append(event(py, happened, self.0.kernel())?)?;
         }
         Ok(list)
     }
@@ -144,7 +145,7 @@ impl DataPlane {
     }
 
     fn contexts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        contexts(py, &self.0.contexts())
+        contexts(py, &self.0.contexts(), self.0.kernel())
     }
 
     fn volumes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
@@ -153,6 +154,10 @@ impl DataPlane {
 
     fn devices<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         convert::devices(py, &self.0.devices())
+    }
+
+    fn set_elevator_sees(&self, device: &str, sees: bool) {
+        self.0.set_elevator_sees(device, sees);
     }
 
     fn stop(&self, py: Python<'_>, drain_s: f64) -> bool {
@@ -222,5 +227,6 @@ fn _dataplane(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<ContextAccounts>()?;
     module.add_class::<ContextDirectory>()?;
     module.add_class::<ContextArena>()?;
+    module.add_function(wrap_pyfunction!(kernel::probe_kernel_context, module)?)?;
     module.add_class::<SimulatedDevice>()
 }

@@ -49,7 +49,7 @@ def _device(device: dict[str, Any]) -> Iterator[str]:
     elevators = [f"{disk}: {name or 'none'}" for disk, name in device["elevators"].items()]
     if elevators:
         yield from _row("elevator", _LABEL_COLUMNS, ", ".join(elevators))
-    if device["mode"] != "off":
+    if device["sees"]:
         yield from _row("told apart by", _LABEL_COLUMNS, device["weights"])
     for label in ("missing", "not covered"):
         for note in device[label.replace(" ", "_")]:
@@ -59,7 +59,8 @@ def _device(device: dict[str, Any]) -> Iterator[str]:
 
 
 def _verdict(device: dict[str, Any]) -> str:
-    asked, mode = device["asked"], device["mode"]
+    # An elevator that does not look makes all of them off, until it is changed.
+    asked, mode = device["asked"], device["mode"] if device["sees"] else "off"
     if device["is_supposed"]:
         return f"off; {asked} would be {mode}" if mode != asked else f"off; {asked} would work"
     return f"{asked} works" if mode == asked else f"{asked} becomes {mode}"

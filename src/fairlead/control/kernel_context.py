@@ -27,6 +27,13 @@ ELEVATORS: Final[Mapping[KernelContext, str]] = {
 }
 """Which elevator suits each kernel context."""
 
+_SEEING: Final[Mapping[KernelContext, frozenset[str]]] = {
+    "off": frozenset(),
+    "priority": frozenset({"mq-deadline", "bfq"}),
+    "ring": frozenset({"bfq"}),
+    "experimental-move-cgroup": frozenset({"bfq"}),
+    "experimental-set-ioprio": frozenset({"bfq", "mq-deadline"}),
+}
 _BY_GROUP: Final = "weights of groups"
 _BY_LEVEL: Final = "8 levels of priority"
 _BY_CLASS: Final = "2 classes of priority"
@@ -98,6 +105,7 @@ class Resolution:
         device: its name.
         asked: what the configuration says.
         mode: what can be had.
+        sees: an elevator sees contexts now; while none does, it is as with ``off``.
         disks: where requests meet elevators.
         weights: what the kernel tells contexts apart by.
         missing: why it is not all that is asked for.
@@ -107,6 +115,7 @@ class Resolution:
     device: str
     asked: KernelContext
     mode: KernelContext
+    sees: bool
     disks: tuple[Disk, ...]
     weights: str
     missing: tuple[Note, ...]
@@ -127,7 +136,7 @@ def resolve(
         findings: what the kernel allows.
         decided: what its device has already, because another volume of it came first.
     """
-    mode, missing = _follow(wish, findings, _RULES)
+    mode, missing = _follow(wish, findings)
     if decided is not None and mode != decided:
         if mode == wish.asked:
             missing.append(_differs(wish.device, mode, decided))
@@ -139,6 +148,7 @@ def resolve(
         device=wish.device,
         asked=wish.asked,
         mode=mode,
+        sees=place is not None and any(sees(mode, disk) for disk in place.disks),
         disks=() if place is None else place.disks,
         weights=_weights(mode, wish, findings),
         missing=tuple(dict.fromkeys(missing)),
@@ -146,9 +156,14 @@ def resolve(
     )
 
 
+def sees(mode: KernelContext, disk: Disk) -> bool:
+    """Whether the elevator of a disk decides by what it is told of contexts."""
+    return disk.elevator in _SEEING[mode]
+
+
 def elevator_for(wish: Wish, findings: KernelFindings) -> str | None:
     """Return the elevator that suits what is asked; None where it cannot be had anyhow."""
-    mode, _ = _follow(wish, findings, _RULES_BEFORE_ELEVATORS)
+    mode, _ = _follow(wish, findings)
     return None if mode == "off" and wish.asked != "off" else ELEVATORS[mode]
 
 
@@ -159,6 +174,7 @@ def together(resolutions: Sequence[Resolution]) -> Resolution:
     weights = dict.fromkeys(found.weights for found in resolutions if found.disks)
     return replace(
         resolutions[0],
+        sees=any(found.sees for found in resolutions),
         disks=tuple(disks.values()),
         weights=", ".join(weights) or _BY_NOTHING,
         missing=tuple(dict.fromkeys(note for found in resolutions for note in found.missing)),
@@ -168,12 +184,10 @@ def together(resolutions: Sequence[Resolution]) -> Resolution:
     )
 
 
-def _follow(
-    wish: Wish, findings: KernelFindings, rules: Sequence[Rule]
-) -> tuple[KernelContext, list[Note]]:
+def _follow(wish: Wish, findings: KernelFindings) -> tuple[KernelContext, list[Note]]:
     mode: KernelContext = wish.asked
     notes = []
-    for rule in rules:
+    for rule in _RULES:
         step = None if mode == "off" else rule(mode, wish, findings)
         if step is not None:
             mode, note = step
@@ -232,24 +246,13 @@ def _has_a_group(mode: KernelContext, wish: Wish, findings: KernelFindings) -> S
     return "off", Note(text=cgroup.reason, remedy=cgroup.remedy)
 
 
-def _has_the_elevator(mode: KernelContext, wish: Wish, _findings: KernelFindings) -> Step:
-    """Rings are worth their threads only where somebody looks at them."""
-    disks = () if wish.place is None else wish.place.disks
-    elevators = {disk.elevator for disk in disks}
-    if mode != "ring" or "bfq" in elevators:
-        return None
-    note = _suits_not(disks[0], "bfq", _RINGLESS)
-    return ("priority" if "mq-deadline" in elevators else "off"), note
-
-
-_RULES_BEFORE_ELEVATORS: Final[tuple[Rule, ...]] = (
+_RULES: Final[tuple[Rule, ...]] = (
     _asks_the_kernel,
     _is_on_a_disk,
     _has_the_driver,
     _has_what_it_needs,
     _has_a_group,
 )
-_RULES: Final[tuple[Rule, ...]] = (*_RULES_BEFORE_ELEVATORS, _has_the_elevator)
 
 
 def _shortfalls(mode: KernelContext, wish: Wish, findings: KernelFindings) -> Iterator[Note]:
@@ -273,7 +276,7 @@ def _shortfalls(mode: KernelContext, wish: Wish, findings: KernelFindings) -> It
 
 
 _TAKE_IO_URING: Final = 'driver = "io_uring", or fairlead serve --driver io_uring'
-_RINGLESS: Final = "knows no io_contexts: rings separate nobody there"
+_RINGLESS: Final = "knows no io_contexts: no rings until it has bfq"
 _BLIND: Final[Mapping[str | None, str]] = {
     "bfq": "goes by the priority of an io_context and not by that of a request",
     "mq-deadline": "goes by classes of priority and not by groups",

@@ -72,6 +72,7 @@ class KernelDevices:
         self._decided: dict[str, _Device] = {}
         self._elevators = Elevators()
         self._job: asyncio.Task[None] | None = None
+        self._tell: Callable[[str, bool], None] | None = None
         self._lock = threading.Lock()  # Volumes come in one thread, looks happen in another.
 
     def prepare(self) -> KernelOptions:
@@ -147,10 +148,26 @@ class KernelDevices:
             if device.wishes[0].asked != "off"
         ]
 
+    def tell(self, tell: Callable[[str, bool], None]) -> None:
+        """Tell, now and whenever that changes, which devices have an elevator that sees contexts.
+
+        Args:
+            tell: is given a device's name and whether it has.
+        """
+        with self._lock:
+            self._tell = tell
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        for name, device in self._decided.items():
+            if self._tell is not None and device.mode != "off":
+                self._tell(name, self._resolution(device).sees)
+
     def look(self) -> None:
         """Look whether an elevator has changed; log what that means."""
         with self._lock:
             self._look()
+            self._tell_all()
 
     def _look(self) -> None:
         for device in self._decided.values():
@@ -247,6 +264,7 @@ def resolution_document(resolution: Resolution) -> dict[str, Any]:
     return {
         "asked": resolution.asked,
         "mode": resolution.mode,
+        "sees": resolution.sees,
         "elevators": {disk.name: disk.elevator for disk in resolution.disks},
         "weights": resolution.weights,
         "missing": [asdict(note) for note in resolution.missing],

@@ -49,8 +49,9 @@ class Diagnosis:
     def is_fulfilled(self) -> bool:
         """Whether every device would get what is asked for it."""
         return all(
-            device.is_supposed or device.resolution.mode == device.resolution.asked
+            device.is_supposed or (found.mode == found.asked and found.sees)
             for device in self.devices
+            for found in [device.resolution]
         )
 
 

@@ -217,6 +217,7 @@ class Target:
         driver = plane.report()["driver"]
         spec = await asyncio.to_thread(self._kernel.admit, prepared.spec, driver=driver)
         number = await asyncio.to_thread(plane.add_volume, spec)
+        await asyncio.to_thread(self._kernel.tell, plane.set_elevator_sees)
         info = next(info for info in plane.volumes() if info.volume == number)
         # Only the open file can tell whether its file system punches holes.
         spec = replace(spec, thin=info.thin)

@@ -527,6 +527,14 @@ class DataPlane(Protocol):
         """Return the backing devices of the volumes."""
         ...
 
+    def set_elevator_sees(self, device: str, sees: bool) -> None:
+        """Say whether the elevator of a device sees contexts that it is told of.
+
+        Until it is said it does. While it does not, its volumes' `VolumeSpec.kernel_context` is as
+        ``off``. A device that is not known is none of ours.
+        """
+        ...
+
     def stop(self, *, drain_s: float) -> None:
         """End every session, wait for what is in flight, stop all threads.
 

@@ -95,6 +95,7 @@ class FakeDataPlane:
         answers: answers by upcall.
         settings: of each context that `set_context` was called for.
         drained_s: the argument of `stop`, once stopped.
+        elevator_sees: what `set_elevator_sees` was told, by device.
     """
 
     def __init__(self, options: EngineOptions) -> None:
@@ -105,6 +106,7 @@ class FakeDataPlane:
         self.text_answers: dict[int, tuple[bytes, int | None]] = {}
         self.settings: dict[tuple[int, int], Settings] = {}
         self.drained_s: float | None = None
+        self.elevator_sees: dict[str, bool] = {}
         self._accounts: dict[tuple[str, str], dict[str, Any]] = {}
         self._indexes: dict[tuple[str, str], int] = {}
         self._volumes: dict[int, _Volume] = {}
@@ -294,6 +296,10 @@ class FakeDataPlane:
             )
             for number, volume in self._volumes.items()
         ]
+
+    def set_elevator_sees(self, device: str, sees: bool) -> None:
+        """See `DataPlane.set_elevator_sees`."""
+        self.elevator_sees[device] = sees
 
     def devices(self) -> list[DeviceInfo]:
         """See `DataPlane.devices`."""

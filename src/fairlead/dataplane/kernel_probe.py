@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from fairlead.dataplane.api import KernelProbe
-
-if TYPE_CHECKING:
-    from typing import Any
 
 
 class ProbeKernel(Protocol):
@@ -31,11 +28,10 @@ def probe_kernel(cgroup: str | None, *, is_polled: bool) -> KernelProbe:
         from fairlead.dataplane import native  # noqa: PLC0415
     except ImportError as error:
         return _nothing(f"the extension of the data plane is not built ({error})")
-    probe: Any = getattr(native, "probe_kernel_context", None)
-    if probe is None:
-        return _nothing("this build of the data plane has no kernel contexts")
-    found: KernelProbe = probe(cgroup, is_polled=is_polled)
-    return found
+    try:
+        return native.probe_kernel_context(cgroup, is_polled=is_polled)
+    except OSError as error:
+        return _nothing(f"nothing can be tried: {error}")
 
 
 def _nothing(reason: str) -> KernelProbe:

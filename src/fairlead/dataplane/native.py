@@ -17,6 +17,9 @@ from fairlead.dataplane.api import (
     DeviceInfo,
     DeviceResumed,
     DeviceStalled,
+    KernelContextFailed,
+    KernelContextInfo,
+    KernelProbe,
     LatencyUs,
     ProtocolNote,
     SessionEnded,
@@ -61,6 +64,11 @@ def open_data_plane(options: EngineOptions) -> DataPlane:
     return NativeDataPlane(options)
 
 
+def probe_kernel_context(cgroup: str | None, *, is_polled: bool) -> KernelProbe:
+    """Return what works; see `fairlead.dataplane.kernel_probe.ProbeKernel`."""
+    return KernelProbe(**_dataplane.probe_kernel_context(cgroup, is_polled=is_polled))
+
+
 class NativeDataPlane:
     """`DataPlane` over the extension."""
 
@@ -81,6 +89,7 @@ class NativeDataPlane:
                     "memory_limit_bytes": options.memory_limit_bytes,
                     "scheduler": options.scheduler,
                     "costs": dict(options.costs),
+                    "kernel": asdict(options.kernel),
                 },
             )
         except OSError as error:
@@ -181,6 +190,10 @@ class NativeDataPlane:
         """See `DataPlane.devices`."""
         return [DeviceInfo(**device) for device in self._plane.devices()]
 
+    def set_elevator_sees(self, device: str, sees: bool) -> None:
+        """See `DataPlane.set_elevator_sees`."""
+        self._plane.set_elevator_sees(device, sees)
+
     def stop(self, *, drain_s: float) -> None:
         """See `DataPlane.stop`."""
         self._plane.stop(drain_s)
@@ -206,7 +219,10 @@ def _context(fields: dict[str, Any]) -> ContextInfo:
         name: LatencyUs(p50=p50, p99=p99, mean=mean)
         for name, (p50, p99, mean) in ((name, fields[name]) for name in times)
     }
-    return ContextInfo(**{**fields, **latencies})
+    kernel = fields["kernel"]
+    if kernel is not None:
+        kernel = KernelContextInfo(**kernel)
+    return ContextInfo(**{**fields, **latencies, "kernel": kernel})
 
 
 def _context_released(context: dict[str, Any]) -> ContextReleased:
@@ -221,5 +237,6 @@ _EVENTS: Final[dict[str, Callable[..., Event]]] = {
     "device_stalled": DeviceStalled,
     "device_resumed": DeviceResumed,
     "volume_fault": VolumeFault,
+    "kernel_context_failed": KernelContextFailed,
     "protocol_note": ProtocolNote,
 }

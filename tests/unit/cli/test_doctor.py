@@ -115,7 +115,7 @@ def test_each_thing_that_is_missing_has_its_command(doctor: Doctor) -> None:
         "kind direct goes past the page cache",
     ):
         assert f"-> {command}" in lines
-    assert "sda, for disk.img: priority works" in lines
+    assert "sda, for disk.img: priority becomes off" in lines
     assert "-> echo mq-deadline > /sys/block/sda/queue/scheduler" in lines
     assert any(line.startswith("not covered") and "buffered writes" in line for line in lines)
 
@@ -148,11 +148,11 @@ def test_what_is_configured_and_cannot_be_had_is_exit_code_1(doctor: Doctor) -> 
     doctor.tree.elevator(doctor.disk, "mq-deadline")
     result = doctor.ask("--config", file)
     assert result.exit_code == 1
-    assert "sda, for a, b: ring becomes priority" in result.stdout
+    assert "sda, for a, b: ring becomes off" in result.stdout
     document = doctor.document("--config", file)
     assert document["is_fulfilled"] is False
     [device] = document["devices"]
-    assert (device["asked"], device["mode"], device["is_supposed"]) == ("ring", "priority", False)
+    assert (device["asked"], device["mode"], device["is_supposed"]) == ("ring", "ring", False)
     assert device["elevators"] == {"sda": "mq-deadline"}
     assert device["missing"][0]["remedy"] == "echo bfq > /sys/block/sda/queue/scheduler"
 

@@ -169,6 +169,7 @@ def test_what_the_kernel_sees_is_reported(serve: Callable[..., Served]) -> None:
         "null:null": {
             "asked": "ring",
             "mode": "off",
+            "sees": False,
             "elevators": {},
             "weights": "nothing",
             "missing": [{"text": "null volumes ask nothing of the kernel", "remedy": None}],

@@ -183,17 +183,15 @@ def test_polled_rings_that_are_refused_are_rung() -> None:
     assert texts(found.missing) == [f"no polled rings, so keepers are rung: {REASON}"]
 
 
-@pytest.mark.parametrize(
-    ("elevator", "mode"),
-    [("mq-deadline", "priority"), ("none", "off"), ("kyber", "off")],
-)
-def test_rings_need_bfq(elevator: str, mode: str) -> None:
+@pytest.mark.parametrize("elevator", ["mq-deadline", "none", "kyber"])
+def test_rings_wait_for_bfq(elevator: str) -> None:
     found = resolve(wish(disk(elevator)), EVERYTHING)
-    assert found.mode == mode
+    assert (found.mode, found.sees) == ("ring", False)
+    assert resolve(wish(disk("bfq")), EVERYTHING).sees
     assert found.missing == (
         Note(
-            text=f"sda has elevator {elevator}, which knows no io_contexts: rings separate nobody "
-            "there",
+            text=f"sda has elevator {elevator}, which knows no io_contexts: no rings until it "
+            "has bfq",
             remedy="echo bfq > /sys/block/sda/queue/scheduler",
         ),
     )
@@ -207,13 +205,13 @@ def test_bfq_that_is_not_there_is_loaded_first() -> None:
 
 def test_of_several_disks_without_bfq_the_first_is_named() -> None:
     found = resolve(wish(disk("none"), disk("mq-deadline", "sdb")), EVERYTHING)
-    assert found.mode == "priority"
+    assert (found.mode, found.sees) == ("ring", False)
     assert found.missing[0].text.startswith("sda has elevator none, which knows no io_contexts")
 
 
 def test_a_disk_that_can_have_no_elevator_has_no_remedy() -> None:
     found = resolve(wish(disk(None, "zram0")), EVERYTHING)
-    assert found.mode == "off"
+    assert not found.sees
     assert found.missing == (
         Note(text="zram0 can have no elevator, so nobody looks whose requests are"),
     )

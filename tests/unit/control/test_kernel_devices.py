@@ -118,6 +118,7 @@ def test_a_device_has_what_it_asks_for_and_is_told_once(
     assert resolution_document(found) == {
         "asked": "ring",
         "mode": "ring",
+        "sees": True,
         "elevators": {"sda": "bfq"},
         "weights": "weights of groups",
         "missing": [],
@@ -152,7 +153,7 @@ def test_what_is_missing_is_a_warning_if_something_can_be_done(
         (
             "WARNING",
             'kernel_context.missing device=sda reason="sda has elevator none, which knows no '
-            'io_contexts: rings separate nobody there" remedy="echo bfq > '
+            'io_contexts: no rings until it has bfq" remedy="echo bfq > '
             '/sys/block/sda/queue/scheduler"',
         ),
         (
@@ -178,11 +179,10 @@ def test_what_the_kernel_refuses_is_a_warning_although_nothing_can_be_done(
 def test_all_volumes_of_a_device_have_what_the_first_one_got(
     machine: Machine, lines: Callable[[], list[str]]
 ) -> None:
-    machine.tree.elevator(machine.disk, "none")
     devices = machine.devices(**RING)
     devices.prepare()
-    assert devices.admit(machine.spec("a"), driver="io_uring").kernel_context == "off"
-    machine.tree.elevator(machine.disk, "bfq")
+    first = machine.spec("a", kind="null", path=None)
+    assert devices.admit(first, driver="io_uring").kernel_context == "off"
     lines()
     assert devices.admit(machine.spec("b"), driver="io_uring").kernel_context == "off"
     assert any("is served with off since its first volume came" in line for line in lines())
@@ -277,6 +277,21 @@ def test_an_elevator_that_changes_is_noticed_once(
     [line] = lines()
     assert line.endswith('was=none now=bfq reason="nothing is missing"')
     assert devices.status()[0].missing == ()
+
+
+def test_the_data_plane_is_told_whether_the_elevator_sees_contexts_and_when_that_changes(
+    machine: Machine,
+) -> None:
+    told: list[tuple[str, bool]] = []
+    devices = machine.devices(**RING)
+    devices.prepare()
+    devices.admit(machine.spec(), driver="io_uring")
+    devices.tell(lambda device, sees: told.append((device, sees)))
+    machine.tree.elevator(machine.disk, "none")
+    devices.look()
+    machine.tree.elevator(machine.disk, "bfq")
+    devices.look()
+    assert told == [("sda", True), ("sda", False), ("sda", True)]
 
 
 def test_nobody_is_told_of_an_elevator_that_nobody_asks_for(

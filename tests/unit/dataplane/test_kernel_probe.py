@@ -35,10 +35,14 @@ def test_the_data_plane_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert probe.asked == [("/blkio", True)]
 
 
-def test_a_data_plane_that_has_none_of_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(monkeypatch, ModuleType(NATIVE))
-    found = set(astuple(probe_kernel(None, is_polled=False)))
-    assert found == {"this build of the data plane has no kernel contexts"}
+def test_what_cannot_even_be_tried_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no thread")
+
+    native = ModuleType(NATIVE)
+    native.probe_kernel_context = refuse  # type: ignore[attr-defined]
+    stand_in(monkeypatch, native)
+    assert set(astuple(probe_kernel(None, is_polled=False))) == {"nothing can be tried: no thread"}
 
 
 def test_without_the_extension_nothing_works(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,12 @@
 //! several at a time. All lanes of a device together get half of the threads, so that a device which
 //! does not answer leaves the other half to the rest.
 
-use super::FileRequest;
+use super::{FileRequest, Steer};
+use crate::kernel::priority;
 use crate::mailbox::Wakeup;
 use crate::operation::Kind;
 use crate::shared::lock;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
@@ -236,7 +238,25 @@ fn outcome(result: isize) -> i32 {
     }
 }
 
+thread_local! {
+    /// The priority that a thread of the pool has; 0: none of its own.
+    static PRIORITY: Cell<u16> = const { Cell::new(0) };
+}
+
+/// Takes on the priority that a request is steered by.
+fn take_on(steer: Steer) {
+    let ioprio = match steer {
+        Steer::Priority(ioprio) | Steer::SetPriority(ioprio) => ioprio,
+        Steer::None | Steer::Ring(_) | Steer::Move { .. } => 0,
+    };
+    if PRIORITY.replace(ioprio) != ioprio {
+        // It fails for a class that we may not have: then as before.
+        let _ = priority::set(0, ioprio);
+    }
+}
+
 fn carry_out(request: &FileRequest) -> i32 {
+    take_on(request.steer);
     let Ok(offset) = libc::off_t::try_from(request.offset_bytes) else { return -libc::EINVAL };
     let Ok(length) = libc::off_t::try_from(request.length_bytes) else { return -libc::EINVAL };
     let vector = libc::iovec {
@@ -272,7 +292,7 @@ fn carry_out(request: &FileRequest) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Blocking, FileRequest};
+    use super::{Blocking, FileRequest, Steer};
     use crate::driver::MayBlock;
     use crate::operation::Kind;
     use std::io::{Read, Seek, SeekFrom};
@@ -314,6 +334,7 @@ mod tests {
                     address: data.as_mut_ptr(),
                     device: 0,
                     blocking: MayBlock::Everything,
+                    steer: Steer::None,
                 },
             );
         }
@@ -340,6 +361,7 @@ mod tests {
                 address,
                 device: 0,
                 blocking: MayBlock::Everything,
+                steer: Steer::None,
             };
             (0..3).for_each(|token| pool.submit(token, request));
             pool.start();
@@ -362,6 +384,7 @@ mod tests {
                 address,
                 device: 0,
                 blocking: MayBlock::Everything,
+                steer: Steer::None,
             },
         );
         pool.start();

@@ -5,9 +5,11 @@
 //! what a session or a volume is.
 
 mod blocking;
+mod rings;
 pub mod threads;
 pub mod uring;
 
+use crate::kernel::Producer;
 use crate::operation::Kind;
 use std::io;
 use std::os::fd::RawFd;
@@ -94,6 +96,27 @@ impl MayBlock {
     }
 }
 
+/// How the kernel is told for whom a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Steer {
+    /// Not at all: it is the submitter's.
+    #[default]
+    None,
+    /// By its priority, in the kernel's encoding.
+    Priority(u16),
+    /// By the ring of the context with this index.
+    Ring(u32),
+    /// By the cgroup of the thread that submits: files to write "0" to.
+    Move {
+        /// The context's.
+        there: RawFd,
+        /// The submitter's own.
+        back: RawFd,
+    },
+    /// By the priority of the thread that submits.
+    SetPriority(u16),
+}
+
 /// A request to a file. The memory at `address` is the kernel's until the completion.
 #[derive(Debug, Clone, Copy)]
 pub struct FileRequest {
@@ -111,6 +134,8 @@ pub struct FileRequest {
     pub device: u32,
     /// What of it may block the thread that does it.
     pub blocking: MayBlock,
+    /// For whom.
+    pub steer: Steer,
 }
 
 // SAFETY: the address is a number to everybody but the kernel; who made the request keeps the
@@ -154,4 +179,30 @@ pub trait Driver {
 
     /// Requests that one device may have in flight.
     fn device_window(&self, may_block: bool) -> usize;
+
+    /// A context has a ring from now on: [`Steer::Ring`]. A driver without rings drops it.
+    fn open_ring(&mut self, index: u32, ring: Producer) {
+        let _ = (index, ring);
+    }
+
+    /// It has none any more. Nothing may be in flight there.
+    fn close_ring(&mut self, index: u32) {
+        let _ = index;
+    }
+
+    /// Nothing is in flight there.
+    fn is_ring_idle(&self, index: u32) -> bool {
+        let _ = index;
+        true
+    }
+
+    /// Rings that have something which their keepers have not taken yet.
+    fn rings_not_entered(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
+    /// The keeper of a ring is gone: what it has not taken goes all the same.
+    fn enter_for_the_dead(&mut self, index: u32) {
+        let _ = index;
+    }
 }

@@ -1,7 +1,9 @@
 //! io_uring: sockets and files of one submitter on one ring.
 
 use super::blocking::Blocking;
-use super::{Completion, Driver, FileRequest, Received};
+use super::rings::Rings;
+use super::{Completion, Driver, FileRequest, Received, Steer};
+use crate::kernel::{Producer, priority};
 use crate::operation::Kind;
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd, FsyncFlags, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
@@ -32,6 +34,7 @@ mod tag {
     pub(super) const WAKE: u64 = 5 << 56;
     pub(super) const CANCEL: u64 = 6 << 56;
     pub(super) const BLOCKING: u64 = 7 << 56;
+    pub(super) const RING: u64 = 8 << 56;
     pub(super) const MASK: u64 = 0xFF << 56;
 }
 
@@ -56,6 +59,7 @@ pub struct Uring {
     ring: IoUring,
     buffers: SharedBuffers,
     files: Blocking,
+    rings: Rings,
     overflowed: Vec<squeue::Entry>,
 }
 
@@ -80,7 +84,8 @@ impl Uring {
         }?;
         ring.submitter().register_iowq_max_workers(&mut [KERNEL_WORKERS, KERNEL_WORKERS])?;
         let files = Blocking::new(name)?;
-        let mut uring = Self { ring, buffers, files, overflowed: Vec::new() };
+        let mut uring =
+            Self { ring, buffers, files, rings: Rings::default(), overflowed: Vec::new() };
         (0..BUFFERS).for_each(|id| uring.buffers.offer(id));
         uring.watch(wake_fd, tag::WAKE);
         uring.watch(uring.files.descriptor(), tag::BLOCKING);
@@ -153,6 +158,13 @@ fn build() -> io::Result<(IoUring, Features)> {
     }
 }
 
+/// Moves the thread that calls to a cgroup.
+fn move_to(tasks: RawFd) {
+    // SAFETY: a descriptor that the steward keeps open while a context has it, and one byte of ours.
+    // Where it fails the request goes as everybody's.
+    unsafe { libc::write(tasks, b"0".as_ptr().cast(), 1) };
+}
+
 fn check_operations(ring: &IoUring) -> io::Result<()> {
     let mut probe = io_uring::Probe::new();
     ring.submitter().register_probe(&mut probe)?;
@@ -223,11 +235,21 @@ impl Drop for SharedBuffers {
 fn file_entry(request: &FileRequest) -> squeue::Entry {
     let (fd, offset) = (Fd(request.fd), request.offset_bytes);
     let length = u32::try_from(request.length_bytes).unwrap_or(u32::MAX);
+    // 0: that of the thread that enters.
+    let ioprio = match request.steer {
+        Steer::Priority(ioprio) => ioprio,
+        _ => 0,
+    };
     match request.kind {
-        Kind::Read => opcode::Read::new(fd, request.address, length).offset(offset).build(),
-        Kind::Write => opcode::Write::new(fd, request.address, length).offset(offset).build(),
+        Kind::Read => {
+            opcode::Read::new(fd, request.address, length).offset(offset).ioprio(ioprio).build()
+        }
+        Kind::Write => {
+            opcode::Write::new(fd, request.address, length).offset(offset).ioprio(ioprio).build()
+        }
         Kind::WriteStable => opcode::Write::new(fd, request.address, length)
             .offset(offset)
+            .ioprio(ioprio)
             .rw_flags(RWF_DSYNC)
             .build(),
         Kind::Flush => opcode::Fsync::new(fd).flags(FsyncFlags::DATASYNC).build(),
@@ -283,7 +305,29 @@ impl Driver for Uring {
         if request.blocking.includes(request.kind) {
             return self.files.submit(token, request);
         }
-        self.push(file_entry(&request).user_data(tag::FILE | token & !tag::MASK));
+        let entry = file_entry(&request).user_data(tag::FILE | token & !tag::MASK);
+        match request.steer {
+            Steer::None | Steer::Priority(_) => self.push(entry),
+            Steer::Ring(index) => {
+                // SAFETY: as for every entry: its maker keeps what it points to alive.
+                if !unsafe { self.rings.push(index, entry.clone()) } {
+                    self.push(entry);
+                }
+            }
+            Steer::Move { there, back } => {
+                move_to(there);
+                self.push(entry);
+                let _ = self.ring.submit();
+                move_to(back);
+            }
+            Steer::SetPriority(ioprio) => {
+                // It fails for a class that we may not have: then as everybody's.
+                let _ = priority::set(0, ioprio);
+                self.push(entry);
+                let _ = self.ring.submit();
+                let _ = priority::set(0, 0);
+            }
+        }
     }
 
     fn wait(&mut self, patience: Duration, completions: &mut Vec<Completion>) -> io::Result<()> {
@@ -291,6 +335,12 @@ impl Driver for Uring {
             self.push(entry);
         }
         self.files.start();
+        let mut rings = std::mem::take(&mut self.rings);
+        rings.publish(|fd, watch| {
+            let entry = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32);
+            self.push(entry.build().user_data(tag::RING | watch));
+        });
+        self.rings = rings;
         let want = usize::from(!patience.is_zero());
         let timeout = Timespec::from(patience);
         let args = SubmitArgs::new().timespec(&timeout);
@@ -302,17 +352,23 @@ impl Driver for Uring {
             },
         }
         loop {
-            let Some(entry) = self.ring.completion().next() else { return Ok(()) };
+            let Some(entry) = self.ring.completion().next() else { break };
             let (data, kind) = (entry.user_data(), entry.user_data() & tag::MASK);
             if matches!(kind, tag::WAKE | tag::BLOCKING) && !cqueue::more(entry.flags()) {
                 self.watch((data & !tag::MASK) as RawFd, kind);
             }
-            if kind == tag::BLOCKING {
+            if kind == tag::RING {
+                self.rings.woken(data & !tag::MASK);
+            } else if kind == tag::BLOCKING {
                 self.files.take(|token, result| completions.push(Completion::Io { token, result }));
             } else {
                 completions.extend(completion(&entry));
             }
         }
+        self.rings.reap(|data, result| {
+            completions.push(Completion::Io { token: data & !tag::MASK, result });
+        });
+        Ok(())
     }
 
     fn bytes(&self, buffer: Received) -> &[u8] {
@@ -326,5 +382,25 @@ impl Driver for Uring {
 
     fn device_window(&self, may_block: bool) -> usize {
         if may_block { KERNEL_WORKERS as usize / 2 } else { DIRECT_WINDOW }
+    }
+
+    fn open_ring(&mut self, index: u32, ring: Producer) {
+        self.rings.open(index, ring);
+    }
+
+    fn close_ring(&mut self, index: u32) {
+        self.rings.close(index);
+    }
+
+    fn is_ring_idle(&self, index: u32) -> bool {
+        self.rings.is_idle(index)
+    }
+
+    fn rings_not_entered(&self) -> Vec<u32> {
+        self.rings.not_entered().collect()
+    }
+
+    fn enter_for_the_dead(&mut self, index: u32) {
+        self.rings.enter_for_the_dead(index);
     }
 }

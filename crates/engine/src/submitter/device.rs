@@ -1,11 +1,13 @@
 //! A backing device as one submitter uses it: its scheduler, what requests cost it, how much it gets.
 
 use super::tenure::Tenure;
+use crate::kernel::Mode;
 use crate::operation::{Kind, Operation};
 use crate::shared::DeviceRecord;
 use crate::volume::Volume;
 use fairlead_devices::Parameters;
 use fairlead_sched::busy;
+use fairlead_sched::company::Company;
 use fairlead_sched::correction::{self, Correction};
 use fairlead_sched::cost::{CostModel, Direction, Line};
 use fairlead_sched::fair::{Device, Fair};
@@ -29,6 +31,8 @@ const RESERVED: u64 = 2;
 const DIRECT_FLOOR: u64 = 4;
 /// The page cache answers most at once, and then a larger batch costs fewer system calls.
 const BUFFERED_FLOOR: u64 = 32;
+/// Requests that a device gets at most where an elevator below us decides.
+const BELOW_MAX: usize = 4096;
 
 /// Who is next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -119,6 +123,9 @@ pub(super) struct DeviceQueue {
     record: Arc<DeviceRecord>,
     window: Window,
     requests_max: usize,
+    /// Where an elevator below us decides who is next, everything that limits allow goes to it.
+    may_be_decided_below: bool,
+    company: Company,
     /// Reads and writes longer than this are cut while others want the device.
     cut_bytes: Option<(u64, u64)>,
     /// Requests up to this cost are small.
@@ -147,6 +154,7 @@ impl DeviceQueue {
         discipline: Discipline,
     ) -> Self {
         let is_direct = volume.is_direct();
+        let may_be_decided_below = volume.spec.kernel_context != Mode::Off && !volume.may_block();
         let known = record.costs.or_else(|| volume.spec.simulated.as_ref().map(simulated_costs));
         let costs = if is_direct { known.unwrap_or(CostModel::FLASH) } else { CostModel::CPU };
         let learns = is_direct && discipline == Discipline::Fair && owner == here;
@@ -186,6 +194,8 @@ impl DeviceQueue {
             record,
             window: Window::new(floor),
             requests_max,
+            may_be_decided_below,
+            company: Company::default(),
             cut_bytes,
             small_ns: read(SMALL_BYTES),
             is_shared: false,
@@ -225,7 +235,8 @@ impl DeviceQueue {
 
     /// How much of a request may go in one piece now, if others want the device.
     pub(super) fn cut(&self, operation: &Operation, is_shared: bool) -> u64 {
-        let most = self.cut_bytes.filter(|_| is_shared && operation.kind.moves_bytes());
+        let cuts = is_shared && operation.kind.moves_bytes() && !self.is_decided_below();
+        let most = self.cut_bytes.filter(|_| cuts);
         let most = most.map(|(read, write)| match direction_of(operation.kind) {
             Direction::Read => read,
             Direction::Write => write,
@@ -242,6 +253,9 @@ impl DeviceQueue {
         now: Nanos,
     ) -> Offered {
         let usual = self.outstanding(context).come();
+        let of_others = self.in_flight() + self.scheduler.queued();
+        let own = self.outstanding(context).requests as usize;
+        self.company.came(context, (of_others + 1).saturating_sub(own) as u64, now);
         self.window.arrived(context, usual, self.scheduler.weights(context), now);
         self.resize(now);
         let cost_ns = self.cost_ns(operation);
@@ -391,12 +405,27 @@ impl DeviceQueue {
     }
 
     fn has_room(&self) -> bool {
-        self.scheduler.in_flight() < self.requests_max
+        let most = if self.is_decided_below() { BELOW_MAX } else { self.requests_max };
+        self.scheduler.in_flight() < most
+    }
+
+    /// An elevator below us decides who is next.
+    fn is_decided_below(&self) -> bool {
+        self.may_be_decided_below && self.is_seen_below()
+    }
+
+    /// An elevator below us sees contexts that it is told of.
+    pub(super) fn is_seen_below(&self) -> bool {
+        self.record.is_decided_below()
     }
 
     fn resize(&mut self, now: Nanos) {
         if self.answered.is_some() {
             return; // It gets a turn's worth at a time.
+        }
+        if self.is_decided_below() {
+            self.is_shared = self.company.is_there(now);
+            return self.scheduler.set_window(BELOW_MAX as u64);
         }
         let (in_flight, queued) = (self.scheduler.in_flight(), self.scheduler.queued());
         let size = self.window.size(in_flight as u64, queued as u64, now);

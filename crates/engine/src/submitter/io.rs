@@ -3,6 +3,7 @@
 use super::device::{DeviceQueue, Discipline, Offered, place_of};
 use super::start::{file_request, may_hide_lost_data, remainder, start};
 use super::{Submitter, Token, parts, token};
+use crate::driver::Steer;
 use crate::message::Message;
 use crate::operation::{Kind, Operation, REFUSES_WRITES};
 use crate::program::Input;
@@ -131,6 +132,7 @@ impl Submitter {
             self.leave_device(session, slot, &volume, context, &operation, None);
             return;
         }
+        let steer = self.steer(&volume, context, &operation);
         let outcome = {
             let Ok(entered) = self.arena.enter(context) else {
                 // Its session is ending: everything queued has been taken back before.
@@ -138,8 +140,13 @@ impl Submitter {
                 return;
             };
             let waiter = Waiter { submitter: self.index, token };
-            start(&entered, self.driver.as_mut(), &volume, job, waiter, operation, now)
+            let job = session.job(slot);
+            if steer != Steer::None {
+                entered.shard().steered.add(1);
+            }
+            start(&entered, self.driver.as_mut(), &volume, job, waiter, operation, steer, now)
         };
+        let job = session.job(slot);
         let queue_ns = now.saturating_sub(job.since);
         job.place = Place::Submitted;
         job.since = now;
@@ -273,6 +280,7 @@ impl Submitter {
                 self.shared.post(owner, Message::Left { place, submitter, context });
             }
         }
+        self.leave_seat(context);
     }
 
     /// The driver has carried a request out.
@@ -337,7 +345,7 @@ impl Submitter {
             let job = session.job(slot);
             let Some(operation) = job.operation else { return };
             // The task entered its context when it joined; who waits for it may have others.
-            if let Some(request) = file_request(&volume, job, &operation) {
+            if let Some(request) = file_request(&volume, job, &operation, Steer::None) {
                 this.driver.submit(token, request);
             }
         });

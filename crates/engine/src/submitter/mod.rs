@@ -11,6 +11,7 @@ mod management;
 mod network;
 mod owner;
 mod range;
+mod seat;
 mod start;
 mod tenure;
 mod timers;
@@ -18,7 +19,7 @@ mod timers;
 use crate::batch::Batch;
 use crate::buffer::Pool;
 use crate::clock;
-use crate::driver::{Completion, Driver};
+use crate::driver::{Completion, Driver, Steer};
 use crate::message::Message;
 use crate::session::Session;
 use crate::shared::{Shared, Tables, lock};
@@ -28,6 +29,7 @@ pub use device::Discipline;
 use fairlead_proto::iscsi::task::Slot;
 use fairlead_sched::Nanos;
 use fairlead_sched::arena::Arena;
+use fairlead_sched::seats::Seats;
 use management::{AbortGroup, Then};
 use range::Quiet;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -68,6 +70,8 @@ pub struct Submitter {
     free_sessions: Vec<u32>,
     by_id: HashMap<u64, u32>,
     devices: Vec<Option<DeviceQueue>>,
+    /// By what means requests go that the kernel is to see contexts of.
+    seats: Seats<Steer>,
     due_devices: Vec<usize>,
     /// Volumes whose simulated device is at work.
     simulated: Vec<Arc<Volume>>,
@@ -117,6 +121,7 @@ impl Submitter {
             free_sessions: Vec::new(),
             by_id: HashMap::new(),
             devices: Vec::new(),
+            seats: Seats::default(),
             due_devices: Vec::new(),
             simulated: Vec::new(),
             stalled: HashSet::new(),
@@ -269,6 +274,7 @@ impl Submitter {
                 self.joined(&volume, submitter, context, settings);
             }
             Message::Left { place, submitter, context } => self.left(place, submitter, context),
+            Message::Means { context, means } => self.seat(context, means),
             Message::Stop => {
                 self.stopping = true;
                 for index in 0..self.sessions.len() as u32 {

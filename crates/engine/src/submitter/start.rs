@@ -1,7 +1,7 @@
 //! A request leaves for its volume, and what its answer means.
 
 use super::Token;
-use crate::driver::{Driver, FileRequest};
+use crate::driver::{Driver, FileRequest, Steer};
 use crate::operation::{Kind, Operation, REFUSES_WRITES};
 use crate::session::Job;
 use crate::volume::{Backing, Join, Volume, Waiter};
@@ -46,6 +46,7 @@ pub(super) fn file_request(
     volume: &Volume,
     job: &Job,
     operation: &Operation,
+    steer: Steer,
 ) -> Option<FileRequest> {
     let address = match (&job.buffer, operation.kind.moves_bytes()) {
         (Some(buffer), true) => buffer.address(operation.buffer_offset),
@@ -60,10 +61,12 @@ pub(super) fn file_request(
         address,
         device: volume.device,
         blocking: volume.blocking,
+        steer,
     })
 }
 
 /// Starts a request; `Some` when it is over already.
+#[allow(clippy::too_many_arguments, reason = "parts of one submitter, lent beside its session")]
 pub(super) fn start(
     entered: &Entered<'_>,
     driver: &mut dyn Driver,
@@ -71,6 +74,7 @@ pub(super) fn start(
     job: &mut Job,
     waiter: Waiter,
     operation: Operation,
+    steer: Steer,
     now: Nanos,
 ) -> Option<i32> {
     let changes = operation.kind.writes() || operation.kind == Kind::Flush;
@@ -103,7 +107,7 @@ pub(super) fn start(
             if operation.kind == Kind::Flush && volume.flushes.join(waiter) == Join::Wait {
                 return None;
             }
-            match file_request(volume, job, &operation) {
+            match file_request(volume, job, &operation, steer) {
                 None => Some(-libc::EINVAL),
                 Some(request) => {
                     submit_file(entered, driver, waiter.token, request);

@@ -13,6 +13,7 @@ pub use range_lock::{Acquired, Owner, RangeLocks};
 pub use simulated::Simulated;
 
 use crate::driver::MayBlock;
+use crate::kernel::Mode;
 use fairlead_devices::Parameters;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Mutex;
@@ -41,6 +42,8 @@ pub struct Spec {
     pub device: String,
     /// What a simulated device takes for everything.
     pub simulated: Option<Parameters>,
+    /// What the kernel is told of contexts.
+    pub kernel_context: Mode,
 }
 
 /// What is behind a volume.

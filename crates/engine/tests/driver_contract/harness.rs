@@ -2,7 +2,7 @@
 
 use fairlead_engine::driver::threads::Threads;
 use fairlead_engine::driver::uring::Uring;
-use fairlead_engine::driver::{Completion, Driver, FileRequest, MayBlock};
+use fairlead_engine::driver::{Completion, Driver, FileRequest, MayBlock, Steer};
 use fairlead_engine::mailbox::Mailbox;
 use fairlead_engine::operation::Kind;
 use std::collections::VecDeque;
@@ -132,6 +132,7 @@ pub(crate) fn request(kind: Kind, fd: RawFd, offset_bytes: u64, data: &mut [u8])
         address: data.as_mut_ptr(),
         device: 0,
         blocking: MayBlock::Writes,
+        steer: Steer::None,
     }
 }
 
@@ -147,6 +148,7 @@ pub(crate) fn range(kind: Kind, fd: &File, offset_bytes: u64, length_bytes: u64)
         address,
         device: 0,
         blocking: MayBlock::Writes,
+        steer: Steer::None,
     }
 }
 

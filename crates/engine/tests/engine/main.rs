@@ -12,6 +12,8 @@ mod flushes;
 #[cfg(test)]
 mod initiator;
 #[cfg(test)]
+mod kernel;
+#[cfg(test)]
 mod management;
 #[cfg(test)]
 mod owners;

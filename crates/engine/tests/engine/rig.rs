@@ -3,6 +3,7 @@
 use crate::initiator::{Initiator, Outcome, PATIENCE, parameters};
 use fairlead_devices::ssd::{Line, SsdParameters};
 use fairlead_engine::engine::{DriverChoice, Engine, Login, LunMapping, Placement};
+use fairlead_engine::kernel::{KernelOptions, Mode};
 use fairlead_engine::shared::{Event, Options, Page, Tables};
 use fairlead_engine::submitter::Discipline;
 use fairlead_engine::volume::{Kind, Spec};
@@ -170,6 +171,14 @@ impl Rig {
         Self::start(driver, submitters, Placement::Shared, discipline, bytes, HashMap::new())
     }
 
+    /// The kernel is told of contexts, by these rules.
+    pub(crate) fn with_kernel(submitters: usize, kernel: KernelOptions) -> Self {
+        let discipline = if submitters > 1 { Discipline::Fifo } else { Discipline::Fair };
+        let (driver, bytes) = (DriverChoice::Uring, 64 << 20);
+        let options = Options { kernel, ..Self::options(discipline, bytes, HashMap::new()) };
+        Self::start_with(driver, submitters, Placement::Shared, options)
+    }
+
     /// Somebody has measured what requests cost these devices.
     pub(crate) fn with_costs(driver: DriverChoice, costs: HashMap<String, CostModel>) -> Self {
         Self::start(driver, 1, Placement::Shared, Discipline::Fair, 64 << 20, costs)
@@ -188,7 +197,12 @@ impl Rig {
         bytes: usize,
         costs: HashMap<String, CostModel>,
     ) -> Self {
-        let options = Options {
+        let options = Self::options(discipline, bytes, costs);
+        Self::start_with(driver, submitters, placement, options)
+    }
+
+    fn options(discipline: Discipline, bytes: usize, costs: HashMap<String, CostModel>) -> Options {
+        Options {
             nop_interval_ns: 0,
             nop_timeout_ns: 0,
             stall_ns: u64::MAX,
@@ -196,7 +210,16 @@ impl Rig {
             memory_limit_bytes: bytes,
             discipline,
             costs,
-        };
+            kernel: KernelOptions::default(),
+        }
+    }
+
+    fn start_with(
+        driver: DriverChoice,
+        submitters: usize,
+        placement: Placement,
+        options: Options,
+    ) -> Self {
         let engine = Engine::start(driver, submitters, placement, tables(), options);
         let engine = engine.expect("an engine");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -205,6 +228,11 @@ impl Rig {
 
     /// A thin unit of a volume of this kind.
     pub(crate) fn unit(&self, kind: Kind, size_bytes: u64) -> u32 {
+        self.steered_unit(kind, size_bytes, Mode::Off)
+    }
+
+    /// One of whose contexts the kernel is told.
+    pub(crate) fn steered_unit(&self, kind: Kind, size_bytes: u64, mode: Mode) -> u32 {
         static NAMES: AtomicU32 = AtomicU32::new(0);
         let number = NAMES.fetch_add(1, Ordering::Relaxed);
         let process = std::process::id();
@@ -214,7 +242,7 @@ impl Rig {
             let file = std::fs::File::create(&path).expect("a file");
             file.set_len(size_bytes).expect("a size");
         }
-        let unit = self.unit_at(kind, has_path.then_some(path.clone()), size_bytes);
+        let unit = self.unit_of(kind, has_path.then_some(path.clone()), size_bytes, mode);
         if has_path {
             std::fs::remove_file(&path).expect("the name is not needed");
         }
@@ -222,6 +250,10 @@ impl Rig {
     }
 
     pub(crate) fn unit_at(&self, kind: Kind, path: Option<String>, size_bytes: u64) -> u32 {
+        self.unit_of(kind, path, size_bytes, Mode::Off)
+    }
+
+    fn unit_of(&self, kind: Kind, path: Option<String>, size_bytes: u64, mode: Mode) -> u32 {
         let spec = Spec {
             name: kind.name().into(),
             kind,
@@ -233,6 +265,7 @@ impl Rig {
             write_through: false,
             device: kind.name().into(),
             simulated: (kind == Kind::Sim).then(ssd),
+            kernel_context: mode,
         };
         let volume = self.engine.add_volume(spec).expect("a volume");
         self.engine.add_logical_unit(volume.id, pages()).expect("a unit")
