@@ -165,18 +165,23 @@ def run(
         else:
             servers.append(server)
     progress.begin(experiment, lines=len(servers))
-    measures: dict[str, Callable[[IscsiServer, int], Mapping[str, float | None]]] = {
-        cell.case: partial(_measure, cell=cell, disk=disk, scratch=scratch, progress=progress)
-        for cell in experiment.cells
-    }
-    absent = cases_in_turn(
-        experiment.name,
-        servers,
-        rounds=experiment.rounds,
-        results=results,
-        measures=measures,
-        helpers=disk.helpers,
-    )
+    absent: dict[str, str] = {}
+    # By elevator: a target looks at it when it begins, and then only now and then.
+    for elevator in dict.fromkeys(cell.elevator for cell in experiment.cells):
+        disk.use(elevator)
+        measures: dict[str, Callable[[IscsiServer, int], Mapping[str, float | None]]] = {
+            cell.case: partial(_measure, cell=cell, disk=disk, scratch=scratch, progress=progress)
+            for cell in experiment.cells
+            if cell.elevator == elevator
+        }
+        absent |= cases_in_turn(
+            experiment.name,
+            servers,
+            rounds=experiment.rounds,
+            results=results,
+            measures=measures,
+            helpers=disk.helpers,
+        )
     for label, reason in absent.items():
         _leave_out(experiment, label, reason, results)
     for server in servers:

@@ -50,6 +50,7 @@ class TargetProcess:
         pool: "shared", "per_device" or "per_context".
         engine: further settings of the engine.
         limits: settings of the limits.
+        tables: other tables of the configuration, e.g. ``shares``.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class TargetProcess:
         pool: str = "shared",
         engine: Mapping[str, Any] | None = None,
         limits: Mapping[str, Any] | None = None,
+        tables: Mapping[str, Any] | None = None,
     ) -> None:
         self._document: Final = {
             "volumes": [volume.document() for volume in volumes],
             "portals": ["127.0.0.1:0"],
             "engine": {"driver": driver, "pool": pool, **(engine or {})},
             "limits": {**(limits or {})},
+            **(tables or {}),
         }
         self._log: Final = folder / f"target-{os.getpid()}-{id(self):x}.log"
         self._process: subprocess.Popen[bytes] | None = None

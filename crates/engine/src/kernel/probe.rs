@@ -7,6 +7,10 @@ use io_uring::{IoUring, opcode};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::time::Duration;
+
+/// Times that a group is tried to be removed, a millisecond apart.
+const TRIES_MAX: u32 = 1000;
 
 /// What works: `Ok`, or the kernel's reason.
 #[derive(Debug)]
@@ -66,10 +70,18 @@ pub fn probe(cgroup: Option<&Path>, is_polled: bool) -> io::Result<Finding> {
             (finding, group.ok().flatten())
         })?;
         let (finding, group) = tried.join().map_err(|_| io::Error::other("the probe panicked"))?;
-        // The thread that was in it has ended; what is left is removed at the next start.
-        let _ = group.is_none_or(|group| group.remove());
+        // The thread that was in it has ended, and the kernel is about to take it out.
+        if let Some(group) = group {
+            (0..TRIES_MAX).find(|_| group.remove() || pause());
+        }
         Ok(finding)
     })
+}
+
+/// A millisecond; false.
+fn pause() -> bool {
+    std::thread::sleep(Duration::from_millis(1));
+    false
 }
 
 /// Reads nothing from nowhere, with a priority.
