@@ -23,7 +23,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the data plane refuses to do.
 #[derive(Debug, thiserror::Error)]
@@ -351,7 +351,9 @@ impl Engine {
         for submitter in 0..self.shared.mailboxes.len() {
             self.shared.post(submitter, Message::SetContext(id, settings));
         }
-        self.shared.kernel.send(Errand::Weigh(id));
+        if self.shared.kernel.is_attended() {
+            self.shared.kernel.send(Errand::Weigh(id));
+        }
         Ok(())
     }
 
@@ -377,8 +379,10 @@ impl Engine {
     /// still has requests; its submitter is left behind.
     pub fn stop(&self, patience: Duration) -> bool {
         self.stopping.store(true, Ordering::SeqCst);
+        let begun = Instant::now();
         // Keepers end when the submitters have let go of their rings.
-        self.crew.stop(patience) && steward::stop(&self.shared.kernel, patience)
+        self.crew.stop(patience)
+            && steward::stop(&self.shared.kernel, patience.saturating_sub(begun.elapsed()))
     }
 }
 

@@ -1,10 +1,12 @@
 //! What other threads tell a submitter.
 
+use crate::driver::Steer;
 use crate::kernel::Means;
 use crate::operation::Operation;
 use crate::session::Adopt;
 use crate::volume::Volume;
 use fairlead_proto::scsi::sense::Sense;
+use fairlead_sched::seats::Ticket;
 use fairlead_sched::settings::Settings;
 use fairlead_sched::{ContextId, Nanos};
 use std::sync::Arc;
@@ -145,9 +147,13 @@ pub enum Message {
     Means {
         /// Which.
         context: ContextId,
+        /// As it was asked for.
+        ticket: Ticket,
         /// What, or why not.
         means: Result<Means, String>,
     },
+    /// A context has other means than before.
+    Steer(ContextId, Steer),
     /// End every session and stop.
     Stop,
 }

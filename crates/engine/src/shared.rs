@@ -88,8 +88,8 @@ impl DeviceRecord {
         }
     }
 
-    /// The elevator below knows contexts, if it is told of them.
-    pub fn is_decided_below(&self) -> bool {
+    /// The elevator below sees contexts, if it is told of them.
+    pub fn elevator_sees(&self) -> bool {
         !self.is_blind_below.load(Ordering::Relaxed)
     }
 
@@ -202,7 +202,9 @@ impl Events {
     /// Tells the control plane.
     pub fn tell(&self, event: Event) {
         let mut queue = lock(&self.queue);
-        if matches!(event, Event::ProtocolNote { .. }) && queue.len() >= NOTES_MAX {
+        let is_note =
+            matches!(event, Event::ProtocolNote { .. } | Event::KernelContextFailed { .. });
+        if is_note && queue.len() >= NOTES_MAX {
             return;
         }
         queue.push_back(event);
@@ -316,7 +318,9 @@ impl Shared {
 
     /// The kernel refuses a context something: tells it, and lets accounts show it.
     pub fn kernel_refuses(&self, id: ContextId, reason: String) {
-        self.kernel.note(id, reason.clone());
+        if !self.kernel.note(id, &reason) {
+            return;
+        }
         let key = lock(&self.directory).entry(id).map(|entry| entry.key.clone());
         // One that was released meanwhile misses nothing.
         if let Ok(key) = key {

@@ -6,9 +6,12 @@ use crate::{ContextId, Nanos};
 /// A means that was not used for so long may give way to another context's.
 pub const IDLE_NS: Nanos = 100_000_000;
 /// Asking again after a refusal.
-pub const RETRY_NS: Nanos = 1_000_000_000;
+pub const RETRY_NS: Nanos = 10_000_000_000;
 /// Looking again for means that may give way: there may be many.
 const LOOK_NS: Nanos = 10_000_000;
+
+/// What was asked for: whatever comes for another ticket comes too late.
+pub type Ticket = u64;
 
 /// How the next request of a context goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,9 +20,9 @@ pub enum Route<M> {
     By(M),
     /// As everybody's.
     Plain,
-    /// As everybody's, and its means should be fetched: [`Seats::given`] or [`Seats::refused`]
-    /// follows.
-    Fetch,
+    /// As everybody's, and its means should be fetched, with this ticket: [`Seats::given`] or
+    /// [`Seats::refused`] follows.
+    Fetch(Ticket),
     /// As everybody's, and the means of the context with this index should be taken away, to make
     /// room.
     TakeAway(u32),
@@ -31,7 +34,9 @@ enum State<M> {
     Without {
         not_before: Nanos,
     },
-    Asked,
+    Asked {
+        ticket: Ticket,
+    },
     Has {
         means: M,
         used_at: Nanos,
@@ -49,11 +54,12 @@ struct Seat<M> {
 pub struct Seats<M> {
     seats: Vec<Option<Seat<M>>>,
     look_at: Nanos,
+    tickets: Ticket,
 }
 
 impl<M> Default for Seats<M> {
     fn default() -> Self {
-        Self { seats: Vec::new(), look_at: 0 }
+        Self { seats: Vec::new(), look_at: 0, tickets: 0 }
     }
 }
 
@@ -84,11 +90,12 @@ impl<M: Copy> Seats<M> {
                 *used_at = now;
                 Route::By(*means)
             }
-            State::Asked => Route::Plain,
+            State::Asked { .. } => Route::Plain,
             State::Without { not_before } if *not_before > now => Route::Plain,
             State::Without { .. } if has_room() => {
-                seat.state = State::Asked;
-                Route::Fetch
+                self.tickets += 1;
+                seat.state = State::Asked { ticket: self.tickets };
+                Route::Fetch(self.tickets)
             }
             State::Without { .. } => match self.longest_idle(now, is_idle) {
                 Some(index) => Route::TakeAway(index),
@@ -114,20 +121,27 @@ impl<M: Copy> Seats<M> {
         Some(seat.id.index)
     }
 
-    /// The means that were asked for, or others than before; false: the context is not here.
-    pub fn given(&mut self, id: ContextId, means: M, now: Nanos) -> bool {
-        let seat = self.seat(id).filter(|seat| !matches!(seat.state, State::Without { .. }));
-        seat.is_some_and(|seat| {
+    /// The means that were asked for with this ticket; false: nobody waits for them.
+    pub fn given(&mut self, id: ContextId, ticket: Ticket, means: M, now: Nanos) -> bool {
+        self.awaiting(id, ticket).is_some_and(|seat| {
             seat.state = State::Has { means, used_at: now };
             true
         })
     }
 
-    /// There are none, or they are lost.
-    pub fn refused(&mut self, id: ContextId, now: Nanos) {
-        if let Some(seat) = self.seat(id) {
-            seat.state = State::Without { not_before: now + RETRY_NS };
+    /// Other means than before, for a context that has some.
+    pub fn change(&mut self, id: ContextId, to: M) {
+        if let Some(State::Has { means, .. }) = self.seat(id).map(|seat| &mut seat.state) {
+            *means = to;
         }
+    }
+
+    /// There are none for this ticket; false: nobody waits for them.
+    pub fn refused(&mut self, id: ContextId, ticket: Ticket, now: Nanos) -> bool {
+        self.awaiting(id, ticket).is_some_and(|seat| {
+            seat.state = State::Without { not_before: now + RETRY_NS };
+            true
+        })
     }
 
     /// The context has left. True: it had asked for means.
@@ -136,10 +150,38 @@ impl<M: Copy> Seats<M> {
         place.is_some_and(|place| place.take_if(|seat| seat.id == id).is_some())
     }
 
-    /// Contexts that have means, by index.
-    pub fn having(&self) -> impl Iterator<Item = ContextId> {
-        let has = |seat: &&Seat<M>| matches!(seat.state, State::Has { .. });
-        self.seats.iter().flatten().filter(has).map(|seat| seat.id)
+    /// Takes away what was not used for so long; returns whose, by index.
+    pub fn take_idle(
+        &mut self,
+        now: Nanos,
+        idle_ns: Nanos,
+        is_idle: impl Fn(u32) -> bool,
+    ) -> Vec<u32> {
+        let seats = self.seats.iter_mut().flatten();
+        let idle = seats.filter(|seat| match seat.state {
+            State::Has { used_at, .. } => {
+                now.saturating_sub(used_at) >= idle_ns && is_idle(seat.id.index)
+            }
+            _ => false,
+        });
+        idle.map(|seat| {
+            seat.state = State::Without { not_before: 0 };
+            seat.id.index
+        })
+        .collect()
+    }
+
+    /// The context with this index.
+    pub fn context(&self, index: u32) -> Option<ContextId> {
+        self.seats.get(index as usize)?.as_ref().map(|seat| seat.id)
+    }
+
+    fn awaiting(&mut self, id: ContextId, ticket: Ticket) -> Option<&mut Seat<M>> {
+        let is_awaited = |state: &State<M>| match state {
+            State::Asked { ticket: asked } => *asked == ticket,
+            _ => false,
+        };
+        self.seat(id).filter(|seat| is_awaited(&seat.state))
     }
 
     fn seat(&mut self, id: ContextId) -> Option<&mut Seat<M>> {
@@ -149,8 +191,8 @@ impl<M: Copy> Seats<M> {
 
 #[cfg(test)]
 mod tests {
-    use super::{IDLE_NS, RETRY_NS, Route, Seats};
-    use crate::ContextId;
+    use super::{IDLE_NS, RETRY_NS, Route, Seats, Ticket};
+    use crate::{ContextId, Nanos};
 
     fn id(index: u32) -> ContextId {
         ContextId { index, generation: 0 }
@@ -160,11 +202,18 @@ mod tests {
     const NO_ROOM: fn() -> bool = || false;
     const IDLE: fn(u32) -> bool = |_| true;
 
+    fn fetch(seats: &mut Seats<char>, id: ContextId, now: Nanos) -> Ticket {
+        match seats.route(id, now, ROOM, IDLE) {
+            Route::Fetch(ticket) => ticket,
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn seats_with(contexts: u32) -> Seats<char> {
         let mut seats = Seats::default();
         for index in 0..contexts {
-            assert_eq!(seats.route(id(index), 0, ROOM, IDLE), Route::Fetch);
-            assert!(seats.given(id(index), 'r', u64::from(index)));
+            let ticket = fetch(&mut seats, id(index), 0);
+            assert!(seats.given(id(index), ticket, 'r', u64::from(index)));
         }
         seats
     }
@@ -172,21 +221,24 @@ mod tests {
     #[test]
     fn requests_go_as_everybodys_until_means_are_given() {
         let mut seats = Seats::default();
-        assert_eq!(seats.route(id(3), 0, ROOM, IDLE), Route::Fetch);
+        seats.change(id(3), 'c');
+        let ticket = fetch(&mut seats, id(3), 0);
+        seats.change(id(3), 'c');
         assert_eq!(seats.route(id(3), 1, ROOM, IDLE), Route::Plain, "asked once");
-        assert!(seats.given(id(3), 'a', 2));
+        assert!(seats.given(id(3), ticket, 'a', 2));
         assert_eq!(seats.route(id(3), 3, ROOM, IDLE), Route::By('a'));
-        assert!(seats.given(id(3), 'b', 4), "another priority");
-        assert_eq!(seats.route(id(3), 5, ROOM, IDLE), Route::By('b'));
+        seats.change(id(3), 'b');
+        assert_eq!(seats.route(id(3), 5, ROOM, IDLE), Route::By('b'), "another priority");
     }
 
     #[test]
     fn a_refusal_is_not_asked_about_for_a_while() {
         let mut seats = Seats::<char>::default();
-        assert_eq!(seats.route(id(0), 0, ROOM, IDLE), Route::Fetch);
-        seats.refused(id(0), 7);
+        let ticket = fetch(&mut seats, id(0), 0);
+        assert!(!seats.refused(id(0), ticket + 1, 7));
+        assert!(seats.refused(id(0), ticket, 7));
         assert_eq!(seats.route(id(0), 6 + RETRY_NS, ROOM, IDLE), Route::Plain);
-        assert_eq!(seats.route(id(0), 7 + RETRY_NS, ROOM, IDLE), Route::Fetch);
+        fetch(&mut seats, id(0), 7 + RETRY_NS);
     }
 
     #[test]
@@ -198,8 +250,17 @@ mod tests {
         let busy = |index| index != 1;
         assert_eq!(seats.route(id(9), later, NO_ROOM, busy), Route::TakeAway(2));
         assert_eq!(seats.route(id(9), later, NO_ROOM, IDLE), Route::Plain, "one at a time");
-        assert_eq!(seats.route(id(9), later, ROOM, IDLE), Route::Fetch);
-        assert_eq!(seats.route(id(2), later, ROOM, IDLE), Route::Fetch, "made anew");
+        fetch(&mut seats, id(9), later);
+        fetch(&mut seats, id(2), later);
+    }
+
+    #[test]
+    fn what_nobody_uses_is_taken_for_whoever_wants_it_elsewhere() {
+        let mut seats = seats_with(3);
+        assert_eq!(seats.route(id(0), IDLE_NS, NO_ROOM, IDLE), Route::By('r'));
+        assert_eq!(seats.take_idle(IDLE_NS + 2, IDLE_NS, |index| index != 1), [2]);
+        assert_eq!(seats.take_idle(IDLE_NS + 2, IDLE_NS, IDLE), [1]);
+        assert_eq!(seats.context(1), Some(id(1)), "it may ask again");
     }
 
     #[test]
@@ -207,17 +268,31 @@ mod tests {
         let mut seats = seats_with(1);
         assert!(seats.left(id(0)));
         assert!(!seats.left(id(0)) && !seats.left(id(7)));
-        assert!(!seats.given(id(0), 'x', 1));
+        assert!(!seats.given(id(0), 1, 'x', 1));
         let next = ContextId { index: 0, generation: 1 };
-        assert_eq!(seats.route(next, 1, ROOM, IDLE), Route::Fetch);
-        assert!(!seats.given(id(0), 'x', 1), "a stale name");
-        assert_eq!(seats.having().count(), 0);
+        let ticket = fetch(&mut seats, next, 1);
+        assert!(!seats.given(id(0), ticket, 'x', 1), "a stale name");
+        assert_eq!(seats.context(0), Some(next));
     }
 
     #[test]
-    fn means_that_were_taken_away_meanwhile_are_not_given_back() {
+    fn what_was_asked_for_before_the_context_left_comes_too_late_when_it_is_back() {
+        let mut seats = Seats::default();
+        let first = fetch(&mut seats, id(0), 0);
+        assert!(seats.left(id(0)));
+        let second = fetch(&mut seats, id(0), 1);
+        assert!(!seats.given(id(0), first, 'x', 2));
+        assert!(!seats.refused(id(0), first, 2));
+        assert!(seats.given(id(0), second, 'y', 3));
+        assert!(!seats.given(id(0), second, 'z', 4), "once");
+        assert_eq!(seats.route(id(0), 5, ROOM, IDLE), Route::By('y'));
+    }
+
+    #[test]
+    fn means_that_were_taken_away_meanwhile_are_not_changed() {
         let mut seats = seats_with(1);
         assert_eq!(seats.route(id(5), IDLE_NS, NO_ROOM, IDLE), Route::TakeAway(0));
-        assert!(!seats.given(id(0), 'x', IDLE_NS));
+        seats.change(id(0), 'x');
+        fetch(&mut seats, id(0), IDLE_NS);
     }
 }

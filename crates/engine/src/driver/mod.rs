@@ -190,10 +190,10 @@ pub trait Driver {
         let _ = index;
     }
 
-    /// Nothing is in flight there.
+    /// There is a ring, and nothing is in flight on it.
     fn is_ring_idle(&self, index: u32) -> bool {
         let _ = index;
-        true
+        false
     }
 
     /// Rings that have something which their keepers have not taken yet.

@@ -5,6 +5,7 @@
 //! last has come back it ends by itself.
 
 use crate::kernel::Producer;
+use crate::kernel::ring::OUT_MAX;
 use io_uring::squeue;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
@@ -23,8 +24,22 @@ struct Place {
     is_listed: bool,
     /// Something was written and not published.
     is_dirty: bool,
-    /// Closed as soon as it is not watched any more.
-    is_closing: bool,
+    /// Its keeper is gone: what is written is entered here.
+    is_dead: bool,
+}
+
+impl Place {
+    /// Writes a request, if with it no more are out than have room to come back; so many wait.
+    ///
+    /// # Safety
+    /// As for [`Rings::push`].
+    unsafe fn push(&mut self, entry: &squeue::Entry, waiting: usize) -> bool {
+        let out = self.in_flight as usize - waiting;
+        // SAFETY: as the caller promises.
+        let pushed = out <= OUT_MAX as usize && unsafe { self.producer.push(entry) };
+        self.is_dirty |= pushed;
+        pushed
+    }
 }
 
 /// All rings of one submitter, by the context's index.
@@ -38,9 +53,9 @@ pub(super) struct Rings {
 }
 
 impl Rings {
-    /// A context has a ring from now on.
+    /// A context has a ring from now on. It had none.
     pub(super) fn open(&mut self, index: u32, producer: Producer) {
-        self.close(index);
+        debug_assert!(self.place(index).is_none(), "a context has a ring already");
         if self.places.len() <= index as usize {
             self.places.resize_with(index as usize + 1, || None);
         }
@@ -53,29 +68,29 @@ impl Rings {
             is_watched: false,
             is_listed: false,
             is_dirty: false,
-            is_closing: false,
+            is_dead: false,
         };
         if let Some(slot) = self.places.get_mut(index as usize) {
             *slot = Some(place);
         }
     }
 
-    /// It has none any more. Nothing may be in flight.
-    pub(super) fn close(&mut self, index: u32) {
-        let Some(mut place) = self.places.get_mut(index as usize).and_then(Option::take) else {
-            return;
-        };
+    /// It has none any more. Nothing may be in flight. Returns a watch that has to be ended.
+    pub(super) fn close(&mut self, index: u32) -> Option<Watch> {
+        let place = self.places.get_mut(index as usize).and_then(Option::take)?;
         debug_assert_eq!(place.in_flight, 0, "a ring was closed with requests in flight");
         self.active.retain(|active| *active != index);
-        if place.is_watched || place.in_flight > 0 {
-            place.is_closing = true;
-            self.closing.push(place);
+        if !place.is_watched {
+            return None;
         }
+        let watch = place.watch;
+        self.closing.push(place);
+        Some(watch)
     }
 
-    /// Nothing is in flight there.
+    /// There is a ring, and nothing is in flight on it.
     pub(super) fn is_idle(&self, index: u32) -> bool {
-        self.place(index).is_none_or(|place| place.in_flight == 0)
+        self.place(index).is_some_and(|place| place.in_flight == 0)
     }
 
     /// Writes a request into a ring; false: there is none.
@@ -88,10 +103,9 @@ impl Rings {
         };
         place.in_flight += 1;
         // SAFETY: as the caller promises.
-        if !place.waiting.is_empty() || !unsafe { place.producer.push(&entry) } {
+        if !place.waiting.is_empty() || !unsafe { place.push(&entry, 0) } {
             place.waiting.push_back(entry);
         }
-        place.is_dirty = true;
         if !std::mem::replace(&mut place.is_listed, true) {
             self.active.push(index);
         }
@@ -107,6 +121,9 @@ impl Rings {
             };
             if std::mem::take(&mut place.is_dirty) {
                 place.producer.publish();
+                if place.is_dead {
+                    place.producer.enter_for_the_dead();
+                }
             }
             if place.in_flight > 0 && !std::mem::replace(&mut place.is_watched, true) {
                 watch(place.producer.descriptor(), place.watch);
@@ -138,13 +155,12 @@ impl Rings {
                 take(token, result);
             });
             place.in_flight = place.in_flight.saturating_sub(reaped);
-            while let Some(entry) = place.waiting.front() {
+            while let Some(entry) = place.waiting.pop_front() {
                 // SAFETY: it was promised when it came that what it points to stays alive.
-                if !unsafe { place.producer.push(entry) } {
+                if !unsafe { place.push(&entry, place.waiting.len()) } {
+                    place.waiting.push_front(entry);
                     break;
                 }
-                place.waiting.pop_front();
-                place.is_dirty = true;
             }
             place.is_listed = place.in_flight > 0;
             place.is_listed
@@ -157,14 +173,51 @@ impl Rings {
         self.active.iter().filter(waits).copied()
     }
 
-    /// The keeper of a ring is gone: what it has not entered is entered here.
+    /// The keeper of a ring is gone: what it has not entered is entered here, and what comes too.
     pub(super) fn enter_for_the_dead(&mut self, index: u32) {
-        if let Some(place) = self.place(index) {
+        if let Some(place) = self.places.get_mut(index as usize).and_then(Option::as_mut) {
+            place.is_dead = true;
             place.producer.enter_for_the_dead();
         }
     }
 
     fn place(&self, index: u32) -> Option<&Place> {
         self.places.get(index as usize)?.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rings;
+    use crate::kernel::ring::{OUT_MAX, Ring};
+    use crate::kernel::{Kernel, Producer};
+    use io_uring::opcode;
+    use std::sync::Arc;
+
+    #[test]
+    fn no_more_are_out_than_have_room_to_come_back() {
+        let Ok(built) = Ring::build(None) else { return };
+        let place = Kernel::default().place(1).expect("room for one");
+        let ring = Arc::new(Ring::new(built, place));
+        let desk = Arc::default();
+        let producer = Producer::new(Arc::clone(&ring), desk, std::thread::current());
+        let mut rings = Rings::default();
+        rings.open(3, producer);
+        let all = 4 * u64::from(OUT_MAX);
+        // This thread is the keeper as well. Nothing is reaped: what came back lies there.
+        for number in 0..all {
+            // SAFETY: it points to nothing.
+            assert!(unsafe { rings.push(3, opcode::Nop::new().build().user_data(number)) });
+            rings.publish(|_, _| ());
+            ring.enter();
+        }
+        let mut came = Vec::new();
+        for _ in 0..all {
+            rings.reap(|number, result| came.push((number, result)));
+            rings.publish(|_, _| ());
+            ring.enter();
+        }
+        assert!(came.iter().copied().eq((0..all).map(|number| (number, 0))), "each once, in order");
+        assert!(rings.is_idle(3));
     }
 }

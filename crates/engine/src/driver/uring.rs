@@ -315,12 +315,15 @@ impl Driver for Uring {
                 }
             }
             Steer::Move { there, back } => {
+                // Not what others have written before.
+                let _ = self.ring.submit();
                 move_to(there);
                 self.push(entry);
                 let _ = self.ring.submit();
                 move_to(back);
             }
             Steer::SetPriority(ioprio) => {
+                let _ = self.ring.submit();
                 // It fails for a class that we may not have: then as everybody's.
                 let _ = priority::set(0, ioprio);
                 self.push(entry);
@@ -389,7 +392,10 @@ impl Driver for Uring {
     }
 
     fn close_ring(&mut self, index: u32) {
-        self.rings.close(index);
+        if let Some(watch) = self.rings.close(index) {
+            let what = CancelBuilder::user_data(tag::RING | watch);
+            self.push(opcode::AsyncCancel2::new(what).build().user_data(tag::CANCEL));
+        }
     }
 
     fn is_ring_idle(&self, index: u32) -> bool {

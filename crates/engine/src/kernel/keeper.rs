@@ -2,13 +2,14 @@
 
 use super::Means;
 use super::priority;
-use super::records::Place;
+use super::records::{Place, is_running};
 use super::ring::{Producer, Ring};
 use super::steward::Errand;
 use crate::message::Message;
 use crate::shared::Shared;
 use fairlead_handoff::{Desk, Thread};
 use fairlead_sched::ContextId;
+use fairlead_sched::seats::Ticket;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -22,6 +23,8 @@ pub(crate) enum Order {
     Make {
         /// Which.
         submitter: usize,
+        /// As it was asked for.
+        ticket: Ticket,
         /// The place that it takes.
         place: Place,
     },
@@ -75,6 +78,11 @@ impl Keeper {
             }
         })?;
         let born = born.recv().map_err(io::Error::other)??;
+        if !is_running(born.id) {
+            // Its end could not be seen, and everything here goes by that.
+            desk.order(Order::Stop, &born.thread);
+            return Err(io::Error::other("/proc does not show the threads of this process"));
+        }
         Ok(Self { desk, thread: born.thread, id: born.id })
     }
 
@@ -123,7 +131,7 @@ impl Life {
             let enter = |ring: &&*const Ring| unsafe { (***ring).enter() };
             for order in desk.attend(|| rings.iter().filter(enter).count() > 0) {
                 match order {
-                    Order::Make { submitter, place } => self.make(submitter, place),
+                    Order::Make { submitter, ticket, place } => self.make(submitter, ticket, place),
                     Order::Close(ring) => self.close(ring),
                     Order::Stop => is_stopping = true,
                 }
@@ -131,12 +139,20 @@ impl Life {
         }
     }
 
-    fn make(&mut self, submitter: usize, place: Place) {
+    fn make(&mut self, submitter: usize, ticket: Ticket, place: Place) {
         let polled_ms = self.shared.options.kernel.polled_ms;
-        let means = Ring::new(polled_ms, place).map(Arc::new).map(|ring| {
+        let mut uring = Ring::build(polled_ms);
+        if let (Err(error), Some(_)) = (&uring, polled_ms) {
+            let reason =
+                format!("the kernel does not poll its ring, its keeper enters it: {error}");
+            self.shared.kernel_refuses(self.context, reason);
+            uring = Ring::build(None);
+        }
+        let means = uring.map(|uring| {
+            let ring = Arc::new(Ring::new(uring, place));
             self.rings.push(Arc::as_ptr(&ring));
             if let Some(thread) = ring.kernel_thread() {
-                self.shared.kernel.change(self.context, |record| record.polling.push(thread));
+                self.shared.kernel.polls(self.context, thread);
                 // It is where this thread was when it was cloned.
                 self.shared.kernel.send(Errand::Weigh(self.context));
             }
@@ -144,7 +160,7 @@ impl Life {
         });
         let means = means.map_err(|error| format!("it can have no io_uring of its own: {error}"));
         // A submitter that does not run has no sessions: dropping the ring closes it.
-        self.shared.post(submitter, Message::Means { context: self.context, means });
+        self.shared.post(submitter, Message::Means { context: self.context, ticket, means });
     }
 
     fn close(&mut self, ring: Arc<Ring>) {

@@ -39,6 +39,12 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// The elevator below sees contexts by the thread that submits, and decides between them. A
+    /// request's priority is a hint to it, no more.
+    pub(crate) fn steers_threads(self) -> bool {
+        matches!(self, Self::Ring | Self::MoveGroup | Self::SetPriority)
+    }
+
     /// The mode of a name that the control plane uses.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 
 /// Whether a thread of this process is there.
 pub(super) fn is_running(thread: i32) -> bool {
-    std::path::Path::new(&format!("/proc/self/task/{thread}")).exists()
+    // What cannot be seen may be there.
+    std::path::Path::new(&format!("/proc/self/task/{thread}")).try_exists().unwrap_or(true)
 }
 
 /// A ring's place among those that may be open. Free again when it is dropped.
@@ -113,9 +114,33 @@ impl Kernel {
         self.record(context).map_or(0, rings) > 0
     }
 
-    /// Notes what a context has to do without.
-    pub(crate) fn note(&self, context: ContextId, reason: String) {
-        self.change(context, |record| record.reason = Some(reason));
+    /// Notes what a context has to do without; false: that is known. Of one that has nothing here
+    /// nothing is kept.
+    pub(crate) fn note(&self, context: ContextId, reason: &str) -> bool {
+        let mut records = lock(&self.records);
+        let Some(record) = records.get_mut(&context) else { return true };
+        record.reason.replace(reason.into()).is_none_or(|before| before != reason)
+    }
+
+    /// A kernel thread polls a ring of the context.
+    pub(super) fn polls(&self, context: ContextId, thread: i32) {
+        self.change(context, |record| {
+            record.polling.retain(|thread| is_running(*thread));
+            record.polling.push(thread);
+        });
+    }
+
+    /// Its keeper, and those that poll its rings, or have.
+    pub(super) fn threads(&self, context: ContextId) -> Vec<i32> {
+        let record = self.record(context).unwrap_or_default();
+        record.keeper.into_iter().chain(record.polling).collect()
+    }
+
+    /// Its last session is over.
+    pub(super) fn end(&self, context: ContextId) {
+        if let Some(record) = lock(&self.records).get_mut(&context) {
+            record.is_ending = true;
+        }
     }
 
     /// The keeper that a context had is not there any more.

@@ -5,7 +5,7 @@
 //! io_context (CLONE_IO), and nobody needs to enter but to wake it.
 
 use super::keeper::Order;
-use super::records::Place;
+use super::records::{Place, is_running};
 use fairlead_handoff::{Desk, Tally, Thread};
 use io_uring::{IoUring, squeue};
 use std::io;
@@ -14,8 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Requests that a ring has room for; more wait beside it.
-pub(crate) const ENTRIES: u32 = 128;
+/// Requests that may be written before the keeper enters.
+const ENTRIES: u32 = 128;
+/// Requests that may be out: as many have room to come back. More wait beside the ring.
+pub(crate) const OUT_MAX: u32 = 2 * ENTRIES;
 
 /// Times that something is tried again that the kernel is to do at once, a millisecond apart.
 const TRIES_MAX: u32 = 1000;
@@ -41,13 +43,14 @@ impl std::fmt::Debug for Unmoved {
 }
 
 impl Ring {
-    /// Makes a ring in the io_context of the thread that calls.
+    /// Sets a ring up in the io_context of the thread that calls, and says which of the kernel's
+    /// threads polls it.
     ///
     /// # Errors
-    /// The kernel refuses.
-    pub(super) fn new(polled_ms: Option<u32>, place: Place) -> io::Result<Self> {
+    /// The kernel refuses, or its thread cannot be seen.
+    pub(crate) fn build(polled_ms: Option<u32>) -> io::Result<(IoUring, Option<i32>)> {
         let mut builder = IoUring::builder();
-        builder.dontfork().setup_cqsize(ENTRIES * 2).setup_clamp().setup_submit_all();
+        builder.dontfork().setup_cqsize(OUT_MAX).setup_clamp().setup_submit_all();
         if let Some(idle_ms) = polled_ms {
             builder.setup_sqpoll(idle_ms);
         }
@@ -56,8 +59,13 @@ impl Ring {
             None => None,
             Some(_) => Some(kernel_thread(uring.as_raw_fd()).ok_or(io::ErrorKind::TimedOut)?),
         };
+        Ok((uring, kernel_thread))
+    }
+
+    /// A ring that was set up.
+    pub(crate) fn new((uring, kernel_thread): (IoUring, Option<i32>), place: Place) -> Self {
         let (tally, entered) = (Tally::default(), AtomicU32::new(0));
-        Ok(Self { uring: Unmoved(uring), tally, entered, kernel_thread, _place: place })
+        Self { uring: Unmoved(uring), tally, entered, kernel_thread, _place: place }
     }
 
     /// The kernel's thread that polls it.
@@ -66,7 +74,7 @@ impl Ring {
     }
 
     /// Lets the kernel have what was published; true: there was something. By one thread at a time.
-    pub(super) fn enter(&self) -> bool {
+    pub(crate) fn enter(&self) -> bool {
         let entered = self.entered.load(Ordering::Relaxed);
         let count = self.tally.published().wrapping_sub(entered);
         if count == 0 || self.kernel_thread.is_some() {
@@ -100,7 +108,7 @@ fn kernel_thread(fd: RawFd) -> Option<i32> {
         let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("SqThread:"))?;
         let thread: i32 = line.trim().parse().ok()?;
-        if thread == maker || thread < 0 {
+        if thread == maker || !is_running(thread) {
             std::thread::park_timeout(Duration::from_millis(1));
             return None;
         }
@@ -121,7 +129,7 @@ pub struct Producer {
 }
 
 impl Producer {
-    pub(super) fn new(ring: Arc<Ring>, desk: Arc<Desk<Order>>, keeper: Thread) -> Self {
+    pub(crate) fn new(ring: Arc<Ring>, desk: Arc<Desk<Order>>, keeper: Thread) -> Self {
         Self { ring: Some(ring), desk, keeper, pushed: 0 }
     }
 
@@ -147,8 +155,8 @@ impl Producer {
     pub(crate) fn publish(&self) {
         let Some(ring) = &self.ring else { return };
         if ring.kernel_thread.is_some() {
-            // A system call only when that thread sleeps. It cannot fail but for want of memory,
-            // and then the next request or the tick tries again.
+            // A system call only when that thread sleeps. It fails when that thread is gone, and
+            // that only goes with the ring.
             let _ = ring.uring.0.submit();
         } else {
             ring.tally.publish(self.pushed, &self.keeper);

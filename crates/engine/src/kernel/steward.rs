@@ -12,6 +12,7 @@ use crate::driver::Steer;
 use crate::message::Message;
 use crate::shared::{Shared, lock};
 use fairlead_sched::ContextId;
+use fairlead_sched::seats::Ticket;
 use fairlead_sched::settings::Priority;
 use std::collections::HashMap;
 use std::fs::File;
@@ -39,6 +40,8 @@ pub(crate) enum Errand {
         context: ContextId,
         /// Where to.
         submitter: usize,
+        /// To be given back with it.
+        ticket: Ticket,
         /// What kind.
         mode: Mode,
         /// Weights are compared on it.
@@ -69,6 +72,7 @@ struct Kept {
     group: Option<Group>,
     /// Threads that are in it.
     grouped: Vec<i32>,
+    group_weight: u32,
     is_refused_group: bool,
     tasks: Option<File>,
     weight: u32,
@@ -80,7 +84,6 @@ struct Kept {
 /// What was told to end.
 struct Ending {
     context: ContextId,
-    threads: Vec<i32>,
     keeper: Option<Keeper>,
     group: Option<Group>,
     since: Instant,
@@ -100,11 +103,22 @@ struct Steward {
 /// # Errors
 /// No thread can be had.
 pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<()> {
-    let Some(errands) = shared.kernel.errands() else { return Ok(()) };
+    if shared.kernel.is_attended() {
+        return Ok(());
+    }
     let home = shared.options.kernel.cgroup.as_deref().map(tasks_of).transpose().ok().flatten();
     let (kept, ending) = (HashMap::new(), Vec::new());
     let steward = Steward { shared: Arc::clone(shared), kept, ending, home };
-    std::thread::Builder::new().name("steward".into()).spawn(move || steward.run(&errands))?;
+    // It begins when it has the errands: they are taken when there is a thread for them.
+    let (begin, errands) = channel();
+    std::thread::Builder::new().name("steward".into()).spawn(move || {
+        // None: another was quicker.
+        if let Ok(Some(errands)) = errands.recv() {
+            steward.run(&errands);
+        }
+    })?;
+    // The thread is there and waits.
+    let _ = begin.send(shared.kernel.errands());
     Ok(())
 }
 
@@ -134,8 +148,8 @@ impl Steward {
                 (false, false) => errands.recv_timeout(LOOK),
             };
             match errand {
-                Ok(Errand::Fetch { context, submitter, mode, device, place }) => {
-                    self.fetch(context, submitter, mode, device, place);
+                Ok(Errand::Fetch { context, submitter, ticket, mode, device, place }) => {
+                    self.fetch(context, (submitter, ticket), mode, device, place);
                 }
                 Ok(Errand::Left { context, submitter }) => self.left(context, submitter),
                 Ok(Errand::Weigh(context)) => self.weigh(context),
@@ -150,7 +164,7 @@ impl Steward {
     fn fetch(
         &mut self,
         context: ContextId,
-        submitter: usize,
+        (submitter, ticket): (usize, Ticket),
         mode: Mode,
         device: u32,
         place: Option<Place>,
@@ -159,18 +173,15 @@ impl Steward {
             Some(kept) => Ok(kept),
             None => self.keep(context, mode, device),
         };
-        let means = match kept {
-            Ok(mut kept) => {
-                kept.submitters |= 1 << submitter;
-                let means = self.means(context, submitter, &kept, place);
-                self.kept.insert(context, kept);
-                self.weigh_device(device);
-                means
-            }
-            Err(reason) => Some(Err(reason)),
-        };
-        if let Some(means) = means {
-            self.shared.post(submitter, Message::Means { context, means });
+        let means = kept.and_then(|mut kept| {
+            kept.submitters |= 1 << submitter;
+            self.kept.insert(context, kept);
+            // What it is due beside the others, before it is told.
+            self.weigh_device(device);
+            self.means(context, (submitter, ticket), place)
+        });
+        if let Some(means) = means.transpose() {
+            self.shared.post(submitter, Message::Means { context, ticket, means });
         }
     }
 
@@ -178,14 +189,17 @@ impl Steward {
     fn means(
         &self,
         context: ContextId,
-        submitter: usize,
-        kept: &Kept,
+        (submitter, ticket): (usize, Ticket),
         place: Option<Place>,
-    ) -> Option<Result<Means, String>> {
+    ) -> Result<Option<Means>, String> {
+        let kept = self.kept.get(&context).ok_or("it is gone")?;
         if let (Some(keeper), Some(place)) = (&kept.keeper, place) {
+            if !is_running(keeper.id) {
+                return Err("its keeper is gone".into());
+            }
             let place = self.shared.kernel.change(context, |record| place.of(record));
-            keeper.order(Order::Make { submitter, place });
-            return None;
+            keeper.order(Order::Make { submitter, ticket, place });
+            return Ok(None);
         }
         let steer = match (kept.mode, &kept.tasks, &self.home) {
             (Mode::MoveGroup, Some(tasks), Some(home)) => {
@@ -193,16 +207,20 @@ impl Steward {
             }
             (Mode::SetPriority, ..) => Steer::SetPriority(kept.ioprio),
             (Mode::Priority, ..) => Steer::Priority(kept.ioprio),
-            _ => return Some(Err("there is no cgroup to move to".into())),
+            _ => return Err("there is no cgroup to move to".into()),
         };
-        Some(Ok(Means::Steer(steer)))
+        Ok(Some(Means::Steer(steer)))
     }
 
     /// Makes what a context needs for this mode.
     fn keep(&mut self, context: ContextId, mode: Mode, device: u32) -> Result<Kept, String> {
-        let options = &self.shared.options.kernel;
-        if self.kept.len() >= options.keepers_max {
-            return Err(format!("{} contexts have a keeper already", options.keepers_max));
+        if self.ending.iter().any(|ending| ending.context == context) {
+            return Err("what it had before has not ended yet".into());
+        }
+        let most = self.shared.options.kernel.keepers_max;
+        let is_small = matches!(mode, Mode::Priority | Mode::SetPriority);
+        if !is_small && self.kept.len() >= most {
+            return Err(format!("{most} contexts have a keeper or a cgroup already"));
         }
         let settings = {
             let mut directory = lock(&self.shared.directory);
@@ -220,6 +238,7 @@ impl Steward {
             keeper: None,
             group: None,
             grouped: Vec::new(),
+            group_weight: 0,
             is_refused_group: false,
             tasks: None,
             weight,
@@ -265,13 +284,12 @@ impl Steward {
             }
         };
         let moved = made.and_then(|group| {
-            let record = self.shared.kernel.record(context).unwrap_or_default();
-            let threads = record.keeper.into_iter().chain(record.polling);
-            let moved = threads.map(|thread| match kept.grouped.contains(&thread) {
-                true => Ok(()),
-                false => group.take(thread).map(|()| kept.grouped.push(thread)),
+            let mut threads = self.shared.kernel.threads(context);
+            threads.retain(|thread| !kept.grouped.contains(thread) && is_running(*thread));
+            let moved = threads.into_iter().try_for_each(|thread| {
+                kept.grouped.push(thread);
+                group.take(thread)
             });
-            let moved = moved.collect::<io::Result<()>>();
             kept.group = Some(group);
             moved
         });
@@ -297,20 +315,19 @@ impl Steward {
         if let Some(keeper) = &kept.keeper {
             keeper.order(Order::Stop);
         }
-        let threads = self.shared.kernel.change(context, |record| {
-            record.is_ending = true;
-            record.keeper.into_iter().chain(record.polling.iter().copied()).collect()
-        });
+        self.shared.kernel.end(context);
         let (keeper, group, since) = (kept.keeper, kept.group, Instant::now());
-        self.ending.push(Ending { context, threads, keeper, group, since, is_told: false });
+        self.ending.push(Ending { context, keeper, group, since, is_told: false });
     }
 
     /// Releases contexts of which the kernel has nothing any more.
     fn look_at_ending(&mut self) {
         let Self { shared, ending, .. } = self;
         ending.retain_mut(|ending| {
-            ending.threads.retain(|thread| is_running(*thread));
-            if ending.threads.is_empty() {
+            // Looked up each time: its keeper may have been making a ring.
+            let mut threads = shared.kernel.threads(ending.context);
+            threads.retain(|thread| is_running(*thread));
+            if threads.is_empty() {
                 // One that was killed has left rings behind, on its desk.
                 ending.keeper.iter().for_each(Keeper::clear);
                 let is_empty = || ending.group.as_ref().is_none_or(Group::remove);
@@ -321,7 +338,7 @@ impl Steward {
                 }
             }
             if ending.since.elapsed() > OVERDUE && !std::mem::replace(&mut ending.is_told, true) {
-                let reason = match ending.threads.first() {
+                let reason = match threads.first() {
                     Some(thread) => format!("thread {thread} of it does not end"),
                     None => "a ring, or a thread in its cgroup, stays".into(),
                 };
@@ -353,8 +370,11 @@ impl Steward {
                 self.group(*context, kept);
             }
             if let Some(group) = &kept.group {
-                // A group that somebody has removed has nobody in it.
-                let _ = group.set_weight(group_weight(kept.priority, kept.weight, heaviest));
+                let weight = group_weight(kept.priority, kept.weight, heaviest);
+                if std::mem::replace(&mut kept.group_weight, weight) != weight {
+                    // A group that somebody has removed has nobody in it.
+                    let _ = group.set_weight(weight);
+                }
             }
             let ioprio = ioprio(kept.priority, kept.weight, heaviest);
             if std::mem::replace(&mut kept.ioprio, ioprio) == ioprio {
@@ -370,8 +390,7 @@ impl Steward {
                 _ => continue,
             };
             for submitter in (0..64).filter(|submitter| kept.submitters & 1 << submitter != 0) {
-                let (context, means) = (*context, Ok(Means::Steer(steer)));
-                self.shared.post(submitter, Message::Means { context, means });
+                self.shared.post(submitter, Message::Steer(*context, steer));
             }
         }
         self.kept = all;

@@ -1,7 +1,6 @@
 //! A backing device as one submitter uses it: its scheduler, what requests cost it, how much it gets.
 
 use super::tenure::Tenure;
-use crate::kernel::Mode;
 use crate::operation::{Kind, Operation};
 use crate::shared::DeviceRecord;
 use crate::volume::Volume;
@@ -154,7 +153,8 @@ impl DeviceQueue {
         discipline: Discipline,
     ) -> Self {
         let is_direct = volume.is_direct();
-        let may_be_decided_below = volume.spec.kernel_context != Mode::Off && !volume.may_block();
+        let may_be_decided_below =
+            volume.spec.kernel_context.steers_threads() && !volume.may_block();
         let known = record.costs.or_else(|| volume.spec.simulated.as_ref().map(simulated_costs));
         let costs = if is_direct { known.unwrap_or(CostModel::FLASH) } else { CostModel::CPU };
         let learns = is_direct && discipline == Discipline::Fair && owner == here;
@@ -411,12 +411,12 @@ impl DeviceQueue {
 
     /// An elevator below us decides who is next.
     fn is_decided_below(&self) -> bool {
-        self.may_be_decided_below && self.is_seen_below()
+        self.may_be_decided_below && self.elevator_sees()
     }
 
     /// An elevator below us sees contexts that it is told of.
-    pub(super) fn is_seen_below(&self) -> bool {
-        self.record.is_decided_below()
+    pub(super) fn elevator_sees(&self) -> bool {
+        self.record.elevator_sees()
     }
 
     fn resize(&mut self, now: Nanos) {

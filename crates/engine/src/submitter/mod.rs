@@ -274,7 +274,8 @@ impl Submitter {
                 self.joined(&volume, submitter, context, settings);
             }
             Message::Left { place, submitter, context } => self.left(place, submitter, context),
-            Message::Means { context, means } => self.seat(context, means),
+            Message::Means { context, ticket, means } => self.seat(context, ticket, means),
+            Message::Steer(context, steer) => self.seats.change(context, steer),
             Message::Stop => {
                 self.stopping = true;
                 for index in 0..self.sessions.len() as u32 {

@@ -10,8 +10,11 @@ use crate::kernel::steward::Errand;
 use crate::kernel::{Means, Mode};
 use crate::operation::Operation;
 use crate::volume::Volume;
-use fairlead_sched::ContextId;
-use fairlead_sched::seats::Route;
+use fairlead_sched::seats::{Route, Ticket};
+use fairlead_sched::{ContextId, Nanos};
+
+/// A ring that was not used for so long makes room for a context of another submitter.
+const UNUSED_NS: Nanos = 1_000_000_000;
 
 impl Submitter {
     /// By what means the next request of a context goes to this volume.
@@ -47,9 +50,9 @@ impl Submitter {
             Route::By(steer) => return steer,
             Route::Plain => {}
             Route::TakeAway(index) => driver.close_ring(index),
-            Route::Fetch => {
+            Route::Fetch(ticket) => {
                 let (submitter, device) = (*index, volume.device);
-                let errand = Errand::Fetch { context, submitter, mode, device, place };
+                let errand = Errand::Fetch { context, submitter, ticket, mode, device, place };
                 shared.kernel.send(errand);
             }
         }
@@ -62,25 +65,31 @@ impl Submitter {
         let tenure = &queue.tenure;
         let is_shared =
             if tenure.asks(here, context) { tenure.is_shared } else { queue.is_shared() };
-        queue.is_seen_below() && (polled || is_shared)
+        queue.elevator_sees() && (polled || is_shared)
     }
 
     /// A context has means, or there are none.
-    pub(super) fn seat(&mut self, context: ContextId, means: Result<Means, String>) {
+    pub(super) fn seat(
+        &mut self,
+        context: ContextId,
+        ticket: Ticket,
+        means: Result<Means, String>,
+    ) {
         let now = self.now;
         match means {
             Ok(Means::Ring(ring)) => {
-                // Dropped where the context has left: that closes it.
-                if self.seats.given(context, Steer::Ring(context.index), now) {
+                // Dropped where nobody waits for it: that closes it.
+                if self.seats.given(context, ticket, Steer::Ring(context.index), now) {
                     self.driver.open_ring(context.index, ring);
                 }
             }
             Ok(Means::Steer(steer)) => {
-                self.seats.given(context, steer, now);
+                self.seats.given(context, ticket, steer, now);
             }
             Err(reason) => {
-                self.seats.refused(context, now);
-                self.shared.kernel_refuses(context, reason);
+                if self.seats.refused(context, ticket, now) {
+                    self.shared.kernel_refuses(context, reason);
+                }
             }
         }
     }
@@ -94,14 +103,21 @@ impl Submitter {
         }
     }
 
-    /// Looks after rings whose keepers have not taken what they should have.
-    pub(super) fn look_at_keepers(&mut self) {
+    /// Looks after rings: whose keepers have not taken what they should have, and which nobody uses
+    /// while there is no room for others.
+    pub(super) fn look_at_rings(&mut self) {
+        let now = self.now;
         for index in self.driver.rings_not_entered() {
-            let context = self.seats.having().find(|context| context.index == index);
-            let Some(context) = context else { continue };
+            let Some(context) = self.seats.context(index) else { continue };
             if self.shared.kernel.has_lost_its_keeper(context) {
                 self.driver.enter_for_the_dead(index);
-                self.seat(context, Err("its keeper is gone".into()));
+                self.shared.kernel_refuses(context, "its keeper is gone".into());
+            }
+        }
+        if self.shared.kernel.rings() >= self.shared.options.kernel.rings_max {
+            let Self { seats, driver, .. } = self;
+            for index in seats.take_idle(now, UNUSED_NS, |index| driver.is_ring_idle(index)) {
+                driver.close_ring(index);
             }
         }
     }

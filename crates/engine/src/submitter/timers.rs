@@ -16,7 +16,7 @@ impl Submitter {
             self.with_session(index, |this, session| this.keep_alive(session, index));
         }
         self.watch_devices();
-        self.look_at_keepers();
+        self.look_at_rings();
     }
 
     fn keep_alive(&mut self, session: &mut Session, index: u32) {

@@ -37,6 +37,14 @@ fn read_until_steered(rig: &Rig, initiator: &mut Initiator, client: &str, beside
     }
 }
 
+/// Sends 60 reads; their tags.
+fn put_reads(initiator: &mut Initiator) -> Vec<u32> {
+    let put = |number: u64| initiator.put_command(0, &cdb(0x88, number * 8, 8), 8 * 512, &[]);
+    let tags = (0..60).map(put).collect();
+    initiator.send();
+    tags
+}
+
 /// A session of another context.
 fn neighbour(rig: &mut Rig, unit: u32) -> Initiator {
     rig.session(&[Rig::mapping(0, unit, "neighbour")]).1
@@ -117,12 +125,7 @@ fn more_than_a_ring_holds_waits_beside_it_and_a_context_closes_with_it_full() {
     let (_, first) = sessions.first_mut().expect("six");
     read_until_steered(&rig, first, CONTEXT, &mut beside);
     // 6 times 60 commands: three times what a ring has room for.
-    let mut tags = Vec::new();
-    for (_, initiator) in &mut sessions {
-        let put = |number: u64| initiator.put_command(0, &cdb(0x88, number * 8, 8), 8 * 512, &[]);
-        tags.push((0..60).map(put).collect::<Vec<_>>());
-        initiator.send();
-    }
+    let tags: Vec<_> = sessions.iter_mut().map(|(_, initiator)| put_reads(initiator)).collect();
     let (kept, given_up) = sessions.split_at_mut(3);
     for (id, _) in given_up.iter() {
         rig.engine.end_session(*id);
@@ -199,7 +202,7 @@ fn contexts_beyond_the_keepers_go_as_everybodys_and_it_is_told() {
     let (_, mut b) = rig.session(&[Rig::mapping(0, unit, "b")]);
     read_until_steered(&rig, &mut a, "a", &mut b);
     assert_eq!(read(&mut b, 0, 1).status, 0);
-    assert_eq!(failed(&mut rig), "1 contexts have a keeper already");
+    assert_eq!(failed(&mut rig), "1 contexts have a keeper or a cgroup already");
     assert_eq!(read(&mut b, 0, 1).status, 0);
     assert_eq!(steered(&rig, "b"), 0);
     rig.stop();
@@ -327,13 +330,21 @@ fn a_killed_keeper_loses_nothing() {
         assert!(Instant::now() < deadline, "the keeper lives");
         std::thread::yield_now();
     }
-    // What is published now has nobody to enter it but the submitter.
+    // What is published now has nobody to enter it but the submitter: more than a ring holds, too.
+    let mapping = [Rig::mapping(0, unit, CONTEXT)];
+    let mut more: Vec<_> = (0..6).map(|_| rig.session(&mapping)).collect();
+    let tags: Vec<_> = more.iter_mut().map(|(_, initiator)| put_reads(initiator)).collect();
+    assert_eq!(failed(&mut rig), "its keeper is gone");
+    for ((_, initiator), tags) in more.iter_mut().zip(tags) {
+        tags.iter().for_each(|tag| assert_eq!(initiator.outcome(*tag).status, 0));
+    }
     let data = pattern(3, 8 * BLOCK);
     assert_eq!(write(&mut initiator, 0, &data).status, 0);
-    assert_eq!(failed(&mut rig), "its keeper is gone");
     assert_eq!(read(&mut initiator, 0, 8).data, data);
-    rig.engine.end_session(id);
-    rig.ended(id);
+    for id in more.iter().map(|(id, _)| *id).chain([id]) {
+        rig.engine.end_session(id);
+        rig.ended(id);
+    }
     drop(beside);
     (0..2)
         .for_each(|_| rig.event(|event| matches!(event, Event::ContextReleased(_)).then_some(())));
@@ -368,8 +379,38 @@ fn programs_started_meanwhile_keep_no_ring_open() {
     child.kill().and_then(|()| child.wait()).expect("it ends");
 }
 
+/// The level of a thread's I/O priority, 0 to 7.
+fn level(thread: i32) -> i64 {
+    // SAFETY: plain integers: IOPRIO_WHO_PROCESS and a thread.
+    unsafe { libc::syscall(libc::SYS_ioprio_get, 1, thread) & 0x1FFF }
+}
+
 #[test]
-fn priorities_follow_weights_and_need_no_keeper() {
+fn keepers_have_the_priority_of_their_contexts_weight_beside_the_heaviest() {
+    if !has_uring() {
+        return;
+    }
+    let mut rig = Rig::with_kernel(1, KernelOptions::default());
+    let unit = rig.steered_unit(Kind::Direct, SIZE, Mode::Ring);
+    let (_, mut initiator) = rig.session(&[Rig::mapping(0, unit, CONTEXT)]);
+    let mut beside = neighbour(&mut rig, unit);
+    weigh(&rig, CONTEXT, 4);
+    read_until_steered(&rig, &mut initiator, CONTEXT, &mut beside);
+    read_until_steered(&rig, &mut beside, "neighbour", &mut initiator);
+    let keeper = |rig: &Rig, client| record_of(rig, client).keeper.expect("a keeper");
+    let (heavy, light) = (keeper(&rig, CONTEXT), keeper(&rig, "neighbour"));
+    assert_eq!([level(heavy), level(light)], [0, 6], "8 and 2 eighths");
+    weigh(&rig, CONTEXT, 1);
+    let deadline = Instant::now() + PATIENCE;
+    while level(light) != 0 {
+        assert!(Instant::now() < deadline, "it has the same weight");
+        std::thread::yield_now();
+    }
+    rig.stop();
+}
+
+#[test]
+fn priorities_need_no_keeper() {
     if !has_uring() {
         return;
     }
