@@ -163,7 +163,7 @@ COST: Final = Measured(
         Column("iops_by_off", f"IOPS by {OFF_FIFO.label}", Unit.TIMES),
     ),
     on=On.MEMORY,
-    lines=(OFF_FIFO, RING, RING_POLLED),
+    lines=(OFF_FIFO, RING, RING_POLLED, PER_CONTEXT),
     cells=tuple(
         Cell(
             case=f"{name}, {count} x depth {depth}",
