@@ -157,6 +157,21 @@ def test_what_is_configured_and_cannot_be_had_is_exit_code_1(doctor: Doctor) -> 
     assert device["missing"][0]["remedy"] == "echo bfq > /sys/block/sda/queue/scheduler"
 
 
+def test_priorities_of_requests_do_not_work_where_bfq_does_not_look_at_them(
+    doctor: Doctor,
+) -> None:
+    file = doctor.config('engine = { kernel_context = "priority", driver = "io_uring" }')
+    result = doctor.ask("--config", file, "direct:a.img:1M")
+    assert result.exit_code == 1
+    assert "sda, for a.img: priority becomes off" in result.stdout
+    assert "told apart by" not in result.stdout
+    assert "-> echo mq-deadline > /sys/block/sda/queue/scheduler" in result.stdout
+    file = doctor.config('engine = { kernel_context = "priority", driver = "threads" }')
+    result = doctor.ask("--config", file, "direct:a.img:1M")
+    assert result.exit_code == 0
+    assert "sda, for a.img: priority works" in result.stdout
+
+
 def test_what_nobody_has_asked_for_is_no_failure(doctor: Doctor) -> None:
     doctor.tree.elevator(doctor.disk, "none")
     result = doctor.ask("a.img:1M", "null:1M")
