@@ -141,9 +141,8 @@ def resolve(
         device=wish.device,
         asked=wish.asked,
         mode=mode,
-        sees=place is not None and any(
-            _told_apart(mode, disk, wish.driver) != _BY_NOTHING for disk in place.disks
-        ),
+        sees=place is not None
+        and any(_told_apart(mode, disk, wish.driver) != _BY_NOTHING for disk in place.disks),
         disks=() if place is None else place.disks,
         weights=_weights(mode, wish, findings),
         missing=tuple(dict.fromkeys(missing)),

@@ -129,7 +129,8 @@ class VolumeSpec:
         write_through: a write is answered when it is on stable storage.
         device: the backing device, the second half of every context's key.
         simulated: the device that a ``sim`` volume is as slow as, otherwise None.
-        kernel_context: what the kernel sees of contexts; the same for all volumes of a device.
+        kernel_context: what the kernel sees of contexts; the same for all volumes of a device that
+            have a path, and ``off`` for the others.
     """
 
     name: str
