@@ -150,6 +150,20 @@ def test_each_client_has_a_ring_and_nothing_of_it_is_left(setting: Setting) -> N
     assert not list(BLKIO.glob(f"fairlead.{setting.target.pid}.*"))
 
 
+def test_where_requests_carry_priorities_nothing_is_said_of_rings(tmp_path: Path) -> None:
+    file = tmp_path / "disk.img"
+    with file.open("wb") as image:
+        image.truncate(SIZE_BYTES)
+    with _setting(tmp_path, file, {"kernel_context": "priority"}) as setting:
+        client = setting.connect("only")
+        # The first few go without a priority: what it is comes with a message.
+        for _ in range(300):
+            assert client.read_16(0, 1).is_good
+        [context] = setting.target.contexts()
+        assert context["submitted"] >= 300
+        assert context["kernel"] is None
+
+
 def test_an_elevator_that_changes_meanwhile_ends_the_rings_use_and_begins_it_again(
     setting: Setting,
 ) -> None:

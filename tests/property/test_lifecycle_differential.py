@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CLIENTS = ("anna", "ben")
 DEVICES = ("vda", "vdb")
 SESSIONS_MAX = 6
+HOLDERS_MAX = 4
 
 
 class Walk:
@@ -36,6 +37,10 @@ class Walk:
         actions: list[Action] = [("enter", self._nest), ("set", self._set)]
         if len(self.pair.sessions) < SESSIONS_MAX:
             actions += [("begin", self._begin)] * 2
+        if len(self.pair.holders) < HOLDERS_MAX:
+            actions.append(("keep", self._keep))
+        if self.pair.holders:
+            actions.append(("give up", self._give_up))
         for each in self.pair.sessions:
             actions += self._of_a_session(each)
         name, act = actions[self.choose(len(actions))]
@@ -50,6 +55,8 @@ class Walk:
             while each.in_flight:
                 self.pair.complete(each)
             self.pair.drain(each)
+        while self.pair.holders:
+            self.pair.give_up(self.pair.holders[0])
         self.pair.nothing_left()
 
     def _of_a_session(self, each: Live) -> list[Action]:
@@ -78,6 +85,15 @@ class Walk:
         recent = self.pair.named[-8:]
         contexts = [recent[self.choose(len(recent))] for _ in range(1 + self.choose(3))]
         return self.pair.nest(self.choose(self.pair.submitters), contexts)
+
+    def _keep(self) -> str:
+        if not self.pair.named:
+            return DONE
+        recent = self.pair.named[-8:]
+        return self.pair.keep(recent[self.choose(len(recent))])
+
+    def _give_up(self) -> bool:
+        return self.pair.give_up(self.pair.holders[self.choose(len(self.pair.holders))])
 
     def _set(self) -> str:
         if not self.pair.named:
@@ -116,5 +132,10 @@ def test_walks_come_to_everything() -> None:
         *("begin", "hold", "submit: done"),
         *(f"enter: {answer}" for answer in answers),
         *(f"set: {answer}" for answer in answers[:2]),
-        *(f"{name}: {left}" for name in ("end", "complete", "drain") for left in (False, True)),
+        *(f"keep: {answer}" for answer in answers[:2]),
+        *(
+            f"{name}: {left}"
+            for name in ("end", "complete", "drain", "give up")
+            for left in (False, True)
+        ),
     }

@@ -1,6 +1,7 @@
 """The life cycle's specification and the data plane's, side by side: every step of both, compared.
 
-What both say is also held to a third, simpler book: the list of sessions that the test has begun.
+What both say is also held to a third, simpler book: the lists of sessions that the test has begun,
+and of what it lets the kernel have.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class Pair:
 
     submitters: int = 2
     sessions: list[Live] = field(default_factory=list)
+    holders: list[ContextId] = field(default_factory=list)
+    """The context of each thing that the kernel has beside requests."""
     exits: list[ContextId] = field(default_factory=list)
     """Contexts whose exit step has run, in order."""
     named: list[ContextId] = field(default_factory=list)
@@ -111,7 +114,23 @@ class Pair:
         assert session.has_ended
         assert not session.in_flight
         self.sessions.remove(session)
-        entry, other = self.spec.drained(session.context), self.engine.drained(session.context)
+        return self._drained(session.context)
+
+    def keep(self, context: ContextId) -> str:
+        """The kernel gets something of a context. Returns `DONE`, or why it was refused."""
+        answer = both(lambda: self.spec.hold(context), lambda: self.engine.hold(context))
+        if answer == DONE:
+            self.holders.append(context)
+        self.check()
+        return answer
+
+    def give_up(self, context: ContextId) -> bool:
+        """And has it no more. Returns whether that was the context's end."""
+        self.holders.remove(context)
+        return self._drained(context)
+
+    def _drained(self, context: ContextId) -> bool:
+        entry, other = self.spec.drained(context), self.engine.drained(context)
         assert (entry is None) == (other is None)
         if entry is not None:
             assert entry == other
@@ -156,6 +175,7 @@ class Pair:
         """Everything that can be asked of a name. Returns the answers."""
         return {
             both(lambda: self.spec.detach(context), lambda: self.engine.detach(context)),
+            both(lambda: self.spec.hold(context), lambda: self.engine.hold(context)),
             both(lambda: self.spec.drained(context), lambda: self.engine.drained(context)),
             both(lambda: self.spec.entry(context), lambda: self.engine.entry(context)),
             self.change(context, 7),
@@ -163,7 +183,7 @@ class Pair:
         }
 
     def check(self) -> None:
-        """Both agree, and both agree with the list of sessions."""
+        """Both agree, and both agree with the lists of sessions and holders."""
         entries = self.spec.entries()
         assert self.engine.entries() == entries
         assert self.engine.released == self.spec.released == len(self.exits)
@@ -171,9 +191,11 @@ class Pair:
         for entry in entries:
             mine = [each for each in self.sessions if each.context == entry.id]
             assert entry.attached == sum(not each.has_ended for each in mine)
-            assert entry.draining == sum(each.has_ended for each in mine)
+            ended = sum(each.has_ended for each in mine)
+            assert entry.draining == ended + self.holders.count(entry.id)
             assert (entry.state is State.ACTIVE) == any(not each.has_ended for each in mine)
-        assert {entry.id for entry in entries} == {each.context for each in self.sessions}
+        kept = {each.context for each in self.sessions} | set(self.holders)
+        assert {entry.id for entry in entries} == kept
         active = [entry.key for entry in entries if entry.state is State.ACTIVE]
         assert len(set(active)) == len(active), "a key leads to two contexts"
         self._check_accounts()
@@ -203,6 +225,7 @@ class Pair:
     def nothing_left(self) -> None:
         """Every session has gone, and nothing is left of any context but its account."""
         assert not self.sessions
+        assert not self.holders
         assert not self.spec.entries()
         assert not any(len(arena) for arena in self.engine_arenas)
         assert sorted(self.exits, key=str) == sorted(self.named, key=str)

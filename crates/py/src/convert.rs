@@ -2,7 +2,7 @@
 
 use crate::devices::to_parameters;
 use crate::item::item;
-use crate::kernel::{kernel_context, to_kernel_options, to_mode};
+use crate::kernel::{kernel_record, to_kernel_options, to_mode};
 use crate::scheduler::PySettings;
 use fairlead_engine::engine::{DriverChoice, LunMapping};
 use fairlead_engine::kernel::Kernel;
@@ -350,7 +350,7 @@ fn context<'py>(
     dict.set_item("cost_ns", accounts.total(|shard| &shard.cost_ns))?;
     dict.set_item("entered", accounts.total(|shard| &shard.entered))?;
     dict.set_item("left", accounts.total(|shard| &shard.left))?;
-    dict.set_item("kernel", kernel_context(py, kernel, entry)?)?;
+    dict.set_item("kernel", kernel_record(py, kernel, entry)?)?;
     dict.set_item("queue_time_us", latency(&accounts.reading(|shard| &shard.queue_time)))?;
     dict.set_item("service_time_us", latency(&accounts.reading(|shard| &shard.service_time)))?;
     dict.set_item("response_time_us", latency(&accounts.reading(|shard| &shard.response_time)))?;

@@ -1,12 +1,12 @@
 //! The kernel's own contexts, for Python.
 
 use crate::item::item;
-use fairlead_engine::kernel::{self, Kernel, KernelOptions, Mode, Record};
+use fairlead_engine::kernel::{self, Kernel, KernelOptions, Mode};
 use fairlead_sched::directory::Entry;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 pub(crate) fn to_mode(name: &str) -> PyResult<Mode> {
@@ -25,8 +25,10 @@ pub(crate) fn to_kernel_options(dict: &Bound<'_, PyDict>) -> PyResult<KernelOpti
     })
 }
 
-/// What the kernel has of a context; `None` where it has nothing and never had.
-pub(crate) fn kernel_context<'py>(
+/// What the kernel has of a context, as `fairlead.dataplane.kernel_record` reads it; `None` where it
+/// has nothing and never had. Whether that means anything is up to the device's mode: requests are
+/// steered by others than rings, too.
+pub(crate) fn kernel_record<'py>(
     py: Python<'py>,
     kernel: &Kernel,
     entry: &Entry,
@@ -36,23 +38,20 @@ pub(crate) fn kernel_context<'py>(
         None if steered == 0 => return Ok(None),
         record => record.unwrap_or_default(),
     };
-    let submitted = entry.accounts.total(|shard| &shard.submitted);
     let dict = PyDict::new(py);
-    dict.set_item("state", state_of(&record))?;
-    dict.set_item("ring_requests", steered)?;
-    dict.set_item("plain_requests", submitted.saturating_sub(steered))?;
+    dict.set_item("steered", steered)?;
+    dict.set_item("rings", record.rings.load(Ordering::Relaxed))?;
     dict.set_item("keeper", record.keeper)?;
+    dict.set_item("is_kept", record.keeper.iter().chain(&record.polling).copied().any(is_running))?;
+    dict.set_item("is_ending", record.is_ending)?;
     dict.set_item("reason", record.reason)?;
     Ok(Some(dict))
 }
 
-fn state_of(record: &Record) -> &'static str {
-    match (record.is_ending, record.rings.load(Ordering::Relaxed), record.keeper) {
-        (true, ..) => "ending",
-        (false, 1.., _) => "ring",
-        (false, 0, Some(_)) => "parked",
-        (false, 0, None) => "plain",
-    }
+/// Whether a thread of this process is there.
+fn is_running(thread: i32) -> bool {
+    // What cannot be seen may be there.
+    Path::new(&format!("/proc/self/task/{thread}")).try_exists().unwrap_or(true)
 }
 
 /// What works here: each `None`, or the kernel's reason.

@@ -92,6 +92,11 @@ impl ContextDirectory {
         self.0.detach(id((index, generation))).is_ok()
     }
 
+    /// False: the context was released.
+    fn hold(&mut self, index: u32, generation: u32) -> bool {
+        self.0.hold(id((index, generation))).is_ok()
+    }
+
     /// Whether the name is of a context, and the entry if this released it.
     fn drained(&mut self, index: u32, generation: u32) -> (bool, Option<EntryFields>) {
         match self.0.drained(id((index, generation))) {

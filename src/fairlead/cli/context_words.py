@@ -21,9 +21,11 @@ _HELD_BACK: Final = {
 
 _KERNEL: Final = {
     "plain": "To the kernel it is one with all that have no ring",
-    "making": "To the kernel it is about to be a context of its own",
     "ring": "To the kernel it is a context of its own",
-    "parked": "To the kernel it is a context of its own, whose ring gave way to another's",
+    "parked": (
+        "To the kernel it is one with all that have no ring at the moment, because its own gave "
+        "way to another's or it has the device to itself"
+    ),
     "ending": "To the kernel its context is ending",
 }
 
@@ -101,7 +103,8 @@ def _rank(other: dict[str, Any]) -> str:
 
 def _kernel(kernel: dict[str, Any]) -> str:
     ring, plain = kernel["ring_requests"], kernel["plain_requests"]
-    keeper = "" if kernel["keeper"] is None else f", with thread {kernel['keeper']} as its keeper"
+    has_keeper = kernel["state"] == "ring" and kernel["keeper"] is not None
+    keeper = f", with thread {kernel['keeper']} as its keeper" if has_keeper else ""
     why = "" if kernel["reason"] is None else f": {kernel['reason']}"
     return (
         f"{_KERNEL[kernel['state']]}{keeper}{why}. {ring:,} of {ring + plain:,} requests went by a "

@@ -49,6 +49,8 @@ def _device(device: dict[str, Any]) -> Iterator[str]:
     elevators = [f"{disk}: {name or 'none'}" for disk, name in device["elevators"].items()]
     if elevators:
         yield from _row("elevator", _LABEL_COLUMNS, ", ".join(elevators))
+    for each in device["to_set"]:
+        yield from _to_set(each)
     if device["sees"]:
         yield from _row("told apart by", _LABEL_COLUMNS, device["weights"])
     for label in ("missing", "not covered"):
@@ -56,6 +58,17 @@ def _device(device: dict[str, Any]) -> Iterator[str]:
             yield from _row(label, _LABEL_COLUMNS, note["text"])
             if note["remedy"] is not None:
                 yield from _command(note["remedy"], _LABEL_COLUMNS)
+
+
+def _to_set(each: dict[str, Any]) -> Iterator[str]:
+    disk, was, wanted = each["disk"], each["was"], each["wanted"]
+    if each["may_be_set"]:
+        text = f"sets {disk} to {wanted} if the kernel has that, and puts {was} back at its end"
+        yield from _row("serve", _LABEL_COLUMNS, text)
+        return
+    text = f"does not start: this user may not set {disk} to {wanted}"
+    yield from _row("serve", _LABEL_COLUMNS, text)
+    yield from _command(f"as root: echo {wanted} > {each['setting']}", _LABEL_COLUMNS)
 
 
 def _verdict(device: dict[str, Any]) -> str:

@@ -27,22 +27,15 @@ ELEVATORS: Final[Mapping[KernelContext, str]] = {
 }
 """Which elevator suits each kernel context."""
 
-_SEEING: Final[Mapping[KernelContext, frozenset[str]]] = {
-    "off": frozenset(),
-    "priority": frozenset({"mq-deadline", "bfq"}),
-    "ring": frozenset({"bfq"}),
-    "experimental-move-cgroup": frozenset({"bfq"}),
-    "experimental-set-ioprio": frozenset({"bfq", "mq-deadline"}),
-}
 _BY_GROUP: Final = "weights of groups"
 _BY_LEVEL: Final = "8 levels of priority"
 _BY_CLASS: Final = "2 classes of priority"
 _BY_NOTHING: Final = "nothing"
-# What tells contexts apart, by kernel context and elevator; by nothing where there is no row.
+# What tells contexts apart, by kernel context and elevator; by nothing where there is no row. No
+# ring is used where the elevator is not bfq.
 _WEIGHTS: Final[Mapping[tuple[KernelContext, str | None], str]] = {
     ("priority", "mq-deadline"): _BY_CLASS,
     ("ring", "bfq"): _BY_LEVEL,
-    ("ring", "mq-deadline"): _BY_CLASS,
     ("experimental-move-cgroup", "bfq"): _BY_GROUP,
     ("experimental-set-ioprio", "bfq"): _BY_LEVEL,
     ("experimental-set-ioprio", "mq-deadline"): _BY_CLASS,
@@ -105,7 +98,7 @@ class Resolution:
         device: its name.
         asked: what the configuration says.
         mode: what can be had.
-        sees: an elevator sees contexts now; while none does, it is as with ``off``.
+        sees: an elevator tells contexts apart now; while none does, it is as with ``off``.
         disks: where requests meet elevators.
         weights: what the kernel tells contexts apart by.
         missing: why it is not all that is asked for.
@@ -148,17 +141,13 @@ def resolve(
         device=wish.device,
         asked=wish.asked,
         mode=mode,
-        sees=place is not None and any(sees(mode, disk) for disk in place.disks),
+        sees=place is not None
+        and any(_told_apart(mode, disk, wish.driver) != _BY_NOTHING for disk in place.disks),
         disks=() if place is None else place.disks,
         weights=_weights(mode, wish, findings),
         missing=tuple(dict.fromkeys(missing)),
         not_covered=tuple(_not_covered(wish)) if mode != "off" else (),
     )
-
-
-def sees(mode: KernelContext, disk: Disk) -> bool:
-    """Whether the elevator of a disk decides by what it is told of contexts."""
-    return disk.elevator in _SEEING[mode]
 
 
 def elevator_for(wish: Wish, findings: KernelFindings) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from fairlead.control import blkio_group
@@ -20,7 +20,7 @@ from fairlead.dataplane.kernel_probe import probe_kernel
 from fairlead.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from fairlead.control.kernel_context import Note, Resolution
     from fairlead.control.kernel_findings import KernelFindings
@@ -34,19 +34,29 @@ LOOK_INTERVAL_S: Final = 5.0
 log = logger(__name__)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Device:
-    """What was decided when its first volume came. ``wishes``: of all its volumes."""
+    """A device with at least one volume. Never changed, only replaced: `status` takes no lock.
 
-    mode: KernelContext
-    wishes: list[Wish] = field(default_factory=list)
+    Attributes:
+        mode: what its first volume with a place has decided; None before.
+        wishes: of all its volumes, by a key that stands for the volume.
+    """
+
+    mode: KernelContext | None
+    wishes: Mapping[object, Wish]
+
+    @property
+    def asked(self) -> KernelContext:
+        """What the configuration says, which is by device."""
+        return next(iter(self.wishes.values())).asked
 
 
 class KernelDevices:
     """What each device's contexts are to the kernel.
 
-    `prepare` comes first, then `admit` for each volume; both, and `look` and `put_back`, touch
-    the kernel's trees: call them in a thread.
+    `prepare` comes first, then `admit` around the opening of each volume; both, and `look` and
+    `put_back`, touch the kernel's trees: call them in a thread.
 
     Args:
         config: what is asked for.
@@ -98,8 +108,11 @@ class KernelDevices:
             cgroup=directory,
         )
 
-    def admit(self, spec: VolumeSpec, *, driver: str) -> VolumeSpec:
-        """Return a volume with the kernel context that its device has or gets.
+    @contextlib.contextmanager
+    def admit(self, spec: VolumeSpec, *, driver: str) -> Iterator[VolumeSpec]:
+        """Yield a volume with the kernel context that its device has or gets, to be opened inside.
+
+        Where that fails the volume has decided nothing. An elevator that was set for it stays.
 
         Args:
             spec: the volume.
@@ -110,12 +123,26 @@ class KernelDevices:
         """
         asked, sets_elevator = asked_for(self._config, spec.device)
         if asked == "off" and not sets_elevator:
-            return spec
+            yield spec
+            return
+        key = object()
         with self._lock:
-            return self._admit(spec, driver, asked, sets_elevator=sets_elevator)
+            admitted = self._admit(key, spec, driver, asked, sets_elevator=sets_elevator)
+        try:
+            yield admitted
+        except BaseException:
+            with self._lock:
+                self._withdraw(key, spec.device)
+            raise
 
     def _admit(
-        self, spec: VolumeSpec, driver: str, asked: KernelContext, *, sets_elevator: bool
+        self,
+        key: object,
+        spec: VolumeSpec,
+        driver: str,
+        asked: KernelContext,
+        *,
+        sets_elevator: bool,
     ) -> VolumeSpec:
         findings = self._find()
         wish = Wish(
@@ -130,22 +157,32 @@ class KernelDevices:
         )
         if sets_elevator:
             wish = self._with_elevator(wish, findings)
-        device = self._decided.get(spec.device)
-        before = None if device is None else self._resolution(device)
-        if device is None:
-            device = self._decided[spec.device] = _Device(resolve(wish, findings).mode)
-        device.wishes.append(wish)
+        before = self._decided.get(spec.device) or _Device(None, {})
+        mode = before.mode
+        if mode is None and wish.place is not None:
+            mode = resolve(wish, findings).mode
+        device = self._decided[spec.device] = _Device(mode, {**before.wishes, key: wish})
         after = self._resolution(device)
-        if asked != "off" and after != before:
+        if asked != "off" and (not before.wishes or after != self._resolution(before)):
             _log_resolution(after)
-        return replace(spec, kernel_context=device.mode)
+        # What asks nothing of the kernel has nothing to be told of.
+        return replace(spec, kernel_context="off" if wish.place is None else device.mode or "off")
+
+    def _withdraw(self, key: object, name: str) -> None:
+        device = self._decided[name]
+        wishes = {other: wish for other, wish in device.wishes.items() if other is not key}
+        if not wishes:
+            del self._decided[name]
+            return
+        is_decided = any(wish.place is not None for wish in wishes.values())
+        self._decided[name] = _Device(device.mode if is_decided else None, wishes)
 
     def status(self) -> list[Resolution]:
         """Return how it is on each device that is asked to have something other than ``off``."""
         return [
             self._resolution(device)
             for device in list(self._decided.values())
-            if device.wishes[0].asked != "off"
+            if device.asked != "off"
         ]
 
     def tell(self, tell: Callable[[str, bool], None]) -> None:
@@ -160,7 +197,7 @@ class KernelDevices:
 
     def _tell_all(self) -> None:
         for name, device in self._decided.items():
-            if self._tell is not None and device.mode != "off":
+            if self._tell is not None and device.mode not in (None, "off"):
                 self._tell(name, self._resolution(device).sees)
 
     def look(self) -> None:
@@ -170,20 +207,20 @@ class KernelDevices:
             self._tell_all()
 
     def _look(self) -> None:
-        for device in self._decided.values():
-            seen = [
-                wish if wish.place is None else replace(wish, place=look_again(wish.place))
-                for wish in device.wishes
-            ]
-            changes = dict(_changes(device.wishes, seen))
-            device.wishes = seen
-            if not changes or seen[0].asked == "off":
+        for name, before in list(self._decided.items()):
+            seen = {
+                key: wish if wish.place is None else replace(wish, place=look_again(wish.place))
+                for key, wish in before.wishes.items()
+            }
+            device = self._decided[name] = replace(before, wishes=seen)
+            changes = dict(_changes(before.wishes.values(), seen.values()))
+            if not changes or device.asked == "off":
                 continue
             missing = self._resolution(device).missing
             for disk, (was, now) in changes.items():
                 log.warning(
                     "kernel_context.elevator_changed",
-                    device=seen[0].device,
+                    device=name,
                     disk=disk,
                     was=was,
                     now=now,
@@ -231,8 +268,8 @@ class KernelDevices:
         return replace(wish, place=look_again(wish.place))
 
     def _resolution(self, device: _Device) -> Resolution:
-        findings = self._find()
-        return together([resolve(wish, findings, decided=device.mode) for wish in device.wishes])
+        findings, wishes = self._find(), device.wishes.values()
+        return together([resolve(wish, findings, decided=device.mode) for wish in wishes])
 
 
 def asked_for(config: Config, device: str) -> tuple[KernelContext, bool]:
@@ -280,7 +317,7 @@ def _all_asked(config: Config) -> Iterator[tuple[str, KernelContext]]:
 
 
 def _changes(
-    before: list[Wish], after: list[Wish]
+    before: Iterable[Wish], after: Iterable[Wish]
 ) -> Iterator[tuple[str, tuple[str | None, str | None]]]:
     for old, new in zip(before, after, strict=True):
         if old.place is not None and new.place is not None:

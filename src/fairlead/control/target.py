@@ -35,7 +35,14 @@ if TYPE_CHECKING:
     from fairlead.control.measurement import Context, Snapshot
     from fairlead.control.shares import Due
     from fairlead.control.volumes import PreparedVolume
-    from fairlead.dataplane.api import DataPlane, DeviceInfo, EngineOptions, SessionInfo, VolumeInfo
+    from fairlead.dataplane.api import (
+        DataPlane,
+        DeviceInfo,
+        EngineOptions,
+        SessionInfo,
+        VolumeInfo,
+        VolumeSpec,
+    )
     from fairlead.dataplane.kernel_probe import ProbeKernel
     from fairlead.model.shares import ShareChange
     from fairlead.scsi.identity import Identity
@@ -214,9 +221,7 @@ class Target:
                 f"there is a volume {volume.name!r} already", remedy="give one another name"
             )
         prepared = await asyncio.to_thread(volumes.prepare_volume, volume, self._view)
-        driver = plane.report()["driver"]
-        spec = await asyncio.to_thread(self._kernel.admit, prepared.spec, driver=driver)
-        number = await asyncio.to_thread(plane.add_volume, spec)
+        spec, number = await asyncio.to_thread(self._open, plane, prepared.spec)
         await asyncio.to_thread(self._kernel.tell, plane.set_elevator_sees)
         info = next(info for info in plane.volumes() if info.volume == number)
         # Only the open file can tell whether its file system punches holes.
@@ -394,6 +399,10 @@ class Target:
         if self._parts is None:
             raise RuntimeError("the target is not running: use it inside `async with`")
         return self._parts
+
+    def _open(self, plane: DataPlane, spec: VolumeSpec) -> tuple[VolumeSpec, int]:
+        with self._kernel.admit(spec, driver=plane.report()["driver"]) as admitted:
+            return admitted, plane.add_volume(admitted)
 
     def _add_logical_unit(self, target: str, lun: LunConfig, plane: DataPlane) -> ServedLun:
         volume = self._volumes.get(lun.volume)

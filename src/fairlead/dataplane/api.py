@@ -32,7 +32,7 @@ KernelContext: TypeAlias = Literal[
 """What the kernel sees of a context. ``off``: nothing, all are the submitter's. ``priority``: a
 priority in each request. ``ring``: a ring of its own, which a keeper thread with its own io_context
 enters. The experimental ones switch the submitter itself for each request."""
-KernelContextState: TypeAlias = Literal["plain", "making", "ring", "parked", "ending"]
+KernelContextState: TypeAlias = Literal["plain", "ring", "parked", "ending"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,8 @@ class VolumeSpec:
         write_through: a write is answered when it is on stable storage.
         device: the backing device, the second half of every context's key.
         simulated: the device that a ``sim`` volume is as slow as, otherwise None.
-        kernel_context: what the kernel sees of contexts; the same for all volumes of a device.
+        kernel_context: what the kernel sees of contexts; the same for all volumes of a device that
+            have a path, and ``off`` for the others.
     """
 
     name: str
@@ -179,12 +180,13 @@ class KernelContextInfo:
     """A context as the kernel sees it, on a device whose kernel context is ``ring``.
 
     Attributes:
-        state: ``plain``: submitted with all others; ``making``: its keeper is being started;
-            ``ring``: by its own ring; ``parked``: its ring gave way to another's; ``ending``.
+        state: ``plain``: submitted with all others, because it has no keeper, or not any more;
+            ``ring``: by its own ring; ``parked``: it has a keeper and no ring, because that gave
+            way to another's or it has the device to itself at the moment; ``ending``.
         ring_requests: requests that went by its ring.
         plain_requests: requests that did not.
-        keeper: thread id of its keeper; None where it has none.
-        reason: why it is plain, if something failed.
+        keeper: thread id of its keeper; None where it has none, or not any more.
+        reason: what it has to do without, and why, if something failed.
     """
 
     state: KernelContextState

@@ -175,7 +175,9 @@ class FakeDataPlane:
         if spec.path is not None and spec.path in paths:
             raise DataPlaneError(f"{spec.path} is served already")
         kernel = self._kernel_contexts().get(spec.device, spec.kernel_context)
-        if kernel != spec.kernel_context:
+        if spec.path is None and spec.kernel_context != "off":
+            raise DataPlaneError(f"{spec.kind} volumes have kernel context off")
+        if spec.path is not None and kernel != spec.kernel_context:
             raise DataPlaneError(f"{spec.device} has kernel context {kernel} already")
         number = self._number()
         self._volumes[number] = _Volume(spec)
@@ -335,7 +337,7 @@ class FakeDataPlane:
 
     def _kernel_contexts(self) -> dict[str, KernelContext]:
         specs = [volume.spec for volume in self._volumes.values()]
-        return {spec.device: spec.kernel_context for spec in specs}
+        return {spec.device: spec.kernel_context for spec in specs if spec.path is not None}
 
     def _context_names(self, session: AdoptedSession) -> set[tuple[str, str]]:
         devices = {

@@ -57,6 +57,11 @@ class EngineDirectory:
         if not self._directory.detach(*_name(context)):
             raise StaleContextError(f"{context} was released")
 
+    def hold(self, context: ContextId) -> None:
+        """See `Directory.hold`."""
+        if not self._directory.hold(*_name(context)):
+            raise StaleContextError(f"{context} was released")
+
     def drained(self, context: ContextId) -> Entry | None:
         """See `Directory.drained`; what is an AssertionError there is not looked for."""
         is_known, entry = self._directory.drained(*_name(context))

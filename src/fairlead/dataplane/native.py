@@ -18,7 +18,6 @@ from fairlead.dataplane.api import (
     DeviceResumed,
     DeviceStalled,
     KernelContextFailed,
-    KernelContextInfo,
     KernelProbe,
     LatencyUs,
     ProtocolNote,
@@ -29,11 +28,12 @@ from fairlead.dataplane.api import (
     VolumeFault,
     VolumeInfo,
 )
+from fairlead.dataplane.kernel_record import KernelRecord, kernel_context_info
 from fairlead.errors import DataPlaneError
 from fairlead.scsi.commands import data_plane_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from fairlead.dataplane.api import (
         DataPlane,
@@ -74,6 +74,7 @@ class NativeDataPlane:
 
     def __init__(self, options: EngineOptions) -> None:
         self._queue_depth = options.queue_depth
+        self._ringed: set[str] = set()
         try:
             self._plane = _dataplane.DataPlane(
                 driver=options.driver,
@@ -106,15 +107,18 @@ class NativeDataPlane:
 
     def take_events(self) -> list[Event]:
         """See `DataPlane.take_events`."""
-        return [_EVENTS[event.pop("kind")](**event) for event in self._plane.take_events()]
+        return [_event(**event, ringed=self._ringed) for event in self._plane.take_events()]
 
     def add_volume(self, spec: VolumeSpec) -> int:
         """See `DataPlane.add_volume`."""
         try:
             plain = None if spec.simulated is None else spec.simulated.plain()
-            return self._plane.add_volume(asdict(spec) | {"simulated": plain})
+            number = self._plane.add_volume(asdict(spec) | {"simulated": plain})
         except RuntimeError as error:
             raise DataPlaneError(str(error)) from None
+        if spec.kernel_context == "ring":
+            self._ringed.add(spec.device)
+        return number
 
     def remove_volume(self, volume: int) -> None:
         """See `DataPlane.remove_volume`."""
@@ -180,7 +184,7 @@ class NativeDataPlane:
 
     def contexts(self) -> list[ContextInfo]:
         """See `DataPlane.contexts`."""
-        return [_context(context) for context in self._plane.contexts()]
+        return [_context(context, self._ringed) for context in self._plane.contexts()]
 
     def volumes(self) -> list[VolumeInfo]:
         """See `DataPlane.volumes`."""
@@ -213,25 +217,27 @@ def _pages(pages: Mapping[bytes, bytes | Sense]) -> dict[bytes, bytes | tuple[by
     }
 
 
-def _context(fields: dict[str, Any]) -> ContextInfo:
+def _context(fields: dict[str, Any], ringed: Collection[str]) -> ContextInfo:
     times = ("queue_time_us", "service_time_us", "response_time_us")
     latencies = {
         name: LatencyUs(p50=p50, p99=p99, mean=mean)
         for name, (p50, p99, mean) in ((name, fields[name]) for name in times)
     }
-    kernel = fields["kernel"]
-    if kernel is not None:
-        kernel = KernelContextInfo(**kernel)
+    kernel = None
+    if fields["device"] in ringed:
+        record = KernelRecord(**(fields["kernel"] or {}))
+        kernel = kernel_context_info(record, submitted=fields["submitted"])
     return ContextInfo(**{**fields, **latencies, "kernel": kernel})
 
 
-def _context_released(context: dict[str, Any]) -> ContextReleased:
-    return ContextReleased(context=_context(context))
+def _event(kind: str, *, ringed: Collection[str], **fields: Any) -> Event:
+    if kind == "context_released":
+        return ContextReleased(context=_context(fields["context"], ringed))
+    return _EVENTS[kind](**fields)
 
 
 _EVENTS: Final[dict[str, Callable[..., Event]]] = {
     "session_ended": SessionEnded,
-    "context_released": _context_released,
     "upcall": Upcall,
     "text": TextRequested,
     "device_stalled": DeviceStalled,

@@ -5,11 +5,13 @@ This file is to be read; the data plane runs `crates/sched/src/directory.rs` and
 
 **Two counters with two names.** *Attached* sessions may still issue I/O. *Draining* ones have ended
 and have I/O left that the kernel holds. Neither can stand for the other: a context with nobody
-attached takes nothing new, and a context with somebody draining is still referred to. So it is
+attached takes nothing new, and a context with somebody draining is still referred to. What else the
+kernel has of a context (a thread, a cgroup) *holds* it, and is counted with those who drain. So a
+context is
 
 - *active* while somebody is attached,
-- *closing* when nobody is, and somebody is draining,
-- *released* when nobody is either. That happens in one place, `Directory.drained`, and whoever gets
+- *closing* when nobody is, and somebody is draining or something holds it,
+- *released* when there is neither. That happens in one place, `Directory.drained`, and whoever gets
   the entry from it runs the exit step: once, and after the last request.
 
 **Names.** A context is named by its place in the table and by how often that place was given
@@ -87,7 +89,7 @@ class Entry:
         key: who it is for.
         settings: what it is due.
         attached: sessions that may still issue I/O.
-        draining: sessions that have ended and have I/O with the kernel.
+        draining: sessions that have ended and have I/O with the kernel, and what else holds it.
         account: what it has done; it may be read after the end.
     """
 
@@ -154,11 +156,21 @@ class Directory:
         if not entry.attached:
             del self._active[entry.key]
 
+    def hold(self, context: ContextId) -> None:
+        """Something of the context is with the kernel: it is not released before `drained`.
+
+        A context that is closing may be held, too.
+
+        Raises:
+            StaleContextError: the context was released.
+        """
+        self.entry(context).draining += 1
+
     def drained(self, context: ContextId) -> Entry | None:
-        """The last I/O of a session that was detached is over.
+        """The last I/O of a session that was detached is over, or what was held is given up.
 
         Returns:
-            The entry when it was the last one's: the context is released, and the caller runs its
+            The entry when that was the last: the context is released, and the caller runs its
             exit step. None while somebody is attached or draining.
 
         Raises:
@@ -166,7 +178,7 @@ class Directory:
         """
         entry = self.entry(context)
         if not entry.draining:
-            raise AssertionError(f"{context} is drained more often than detached")
+            raise AssertionError(f"{context} is drained more often than detached and held")
         entry.draining -= 1
         if entry.attached or entry.draining:
             return None

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from fairlead.cli.context_words import context_words
 from fairlead.control.shares import Due, Origin
-from fairlead.dataplane.api import KernelContextInfo
+from fairlead.dataplane.api import KernelContextInfo, KernelContextState
 from fairlead.management.documents import explained_document
 from fairlead.sched.settings import Priority, Rate, Settings
 from tests.support.contexts import context, snapshot
@@ -117,3 +117,22 @@ def test_what_the_kernel_sees_is_told() -> None:
         "  To the kernel it is one with all that have no ring: no threads are left. "
         "0 of 5 requests went by a ring of its own."
     )
+
+
+def test_a_ring_that_gave_way_is_not_said_to_be_used() -> None:
+    parked = KernelContextInfo(
+        state="parked", ring_requests=3, plain_requests=1, keeper=77, reason=None
+    )
+    assert words(context("a", kernel=parked))[-1] == (
+        "  To the kernel it is one with all that have no ring at the moment, because its own gave "
+        "way to another's or it has the device to itself. 3 of 4 requests went by a ring of its "
+        "own."
+    )
+
+
+def test_every_state_has_its_words() -> None:
+    for state in get_args(KernelContextState):
+        kernel = KernelContextInfo(
+            state=state, ring_requests=0, plain_requests=0, keeper=None, reason=None
+        )
+        assert words(context("a", kernel=kernel))[-1].startswith("  To the kernel it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -155,6 +156,110 @@ def test_what_is_configured_and_cannot_be_had_is_exit_code_1(doctor: Doctor) -> 
     assert (device["asked"], device["mode"], device["is_supposed"]) == ("ring", "ring", False)
     assert device["elevators"] == {"sda": "mq-deadline"}
     assert device["missing"][0]["remedy"] == "echo bfq > /sys/block/sda/queue/scheduler"
+
+
+def test_priorities_of_requests_do_not_work_where_bfq_does_not_look_at_them(
+    doctor: Doctor,
+) -> None:
+    file = doctor.config('engine = { kernel_context = "priority", driver = "io_uring" }')
+    result = doctor.ask("--config", file, "direct:a.img:1M")
+    assert result.exit_code == 1
+    assert "sda, for a.img: priority becomes off" in result.stdout
+    assert "told apart by" not in result.stdout
+    assert "-> echo mq-deadline > /sys/block/sda/queue/scheduler" in result.stdout
+    file = doctor.config('engine = { kernel_context = "priority", driver = "threads" }')
+    result = doctor.ask("--config", file, "direct:a.img:1M")
+    assert result.exit_code == 0
+    assert "sda, for a.img: priority works" in result.stdout
+
+
+SETS = """
+    engine = {{ kernel_context = "{asked}", driver = "io_uring" }}
+    volumes = [{{ name = "a", kind = "direct", path = "a.img" }}]
+    devices = [{{ name = "sda", set_elevator = true }}]
+"""
+
+
+@pytest.mark.parametrize(("asked", "wanted"), [("ring", "bfq"), ("priority", "mq-deadline")])
+def test_an_elevator_that_serve_sets_is_supposed(doctor: Doctor, asked: str, wanted: str) -> None:
+    doctor.tree.elevator(doctor.disk, "kyber")
+    file = doctor.config(SETS.format(asked=asked))
+    result = doctor.ask("--config", file)
+    assert result.exit_code == 0
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    assert lines[lines.index(f"sda, for a: {asked} works") + 1 :][:2] == [
+        "elevator       sda: kyber",
+        f"serve          sets sda to {wanted} if the kernel has that, and puts kyber back at its "
+        "end",
+    ]
+    assert not any("echo" in line for line in lines)
+    [device] = doctor.document("--config", file)["devices"]
+    assert (device["sees"], device["elevators"]) == (True, {"sda": "kyber"})
+    assert device["to_set"] == [
+        {
+            "disk": "sda",
+            "was": "kyber",
+            "wanted": wanted,
+            "setting": "/sys/block/sda/queue/scheduler",
+            "may_be_set": True,
+        }
+    ]
+
+
+def test_an_elevator_that_suits_already_is_not_set(doctor: Doctor) -> None:
+    result = doctor.ask("--config", doctor.config(SETS.format(asked="ring")))
+    assert result.exit_code == 0
+    assert "sda, for a: ring works" in result.stdout
+    assert "serve" not in result.stdout
+
+
+def test_an_elevator_is_not_set_for_what_cannot_be_had(doctor: Doctor) -> None:
+    doctor.tree.elevator(doctor.disk, "kyber")
+    doctor.has(FakeProbe(ring=REASON))
+    result = doctor.ask("--config", doctor.config(SETS.format(asked="ring")))
+    assert result.exit_code == 1
+    assert "sda, for a: ring becomes off" in result.stdout
+    assert "serve" not in result.stdout
+
+
+def test_where_serve_sets_none_a_ring_would_be_given_its_own(doctor: Doctor) -> None:
+    doctor.tree.elevator(doctor.disk, "kyber")
+    result = doctor.ask("--config", doctor.config(SETS.format(asked="off")))
+    assert result.exit_code == 0
+    assert "sda, for a: off; ring would work\n  elevator       sda: kyber\n" in result.stdout
+    assert "sets sda to none" in result.stdout
+
+
+def test_an_elevator_that_this_user_may_not_set_is_exit_code_1(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doctor.tree.elevator(doctor.disk, "kyber")
+    access = os.access
+
+    def may(path: str | Path, *rest: int, **named: bool) -> bool:
+        return not str(path).endswith("queue/scheduler") and access(path, *rest, **named)
+
+    monkeypatch.setattr(os, "access", may)
+    for asked, verdict in (("ring", "ring becomes off"), ("off", "off; ring would be off")):
+        result = doctor.ask("--config", doctor.config(SETS.format(asked=asked)))
+        assert result.exit_code == 1
+        assert f"sda, for a: {verdict}" in result.stdout
+        assert "serve          does not start: this user may not set sda to " in result.stdout
+
+
+def test_a_volume_that_is_nowhere_decides_nothing_for_its_device(doctor: Doctor) -> None:
+    file = doctor.config(
+        """
+        engine = { kernel_context = "ring", driver = "io_uring" }
+        volumes = [
+            { name = "a", kind = "null", size = "1M", device = "sda" },
+            { name = "b", kind = "direct", path = "b.img" },
+        ]
+        """
+    )
+    result = doctor.ask("--config", file)
+    assert result.exit_code == 0
+    assert "sda, for a, b: ring works" in result.stdout
 
 
 def test_what_nobody_has_asked_for_is_no_failure(doctor: Doctor) -> None:

@@ -183,11 +183,36 @@ def test_polled_rings_that_are_refused_are_rung() -> None:
     assert texts(found.missing) == [f"no polled rings, so keepers are rung: {REASON}"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "driver", "seeing"),
+    [
+        ("off", "io_uring", ()),
+        ("priority", "io_uring", ("mq-deadline",)),
+        ("priority", "threads", ("mq-deadline", "bfq")),
+        ("ring", "io_uring", ("bfq",)),
+        ("experimental-move-cgroup", "io_uring", ("bfq",)),
+        ("experimental-set-ioprio", "io_uring", ("mq-deadline", "bfq")),
+    ],
+)
+def test_an_elevator_sees_contexts_if_it_tells_them_apart(
+    asked: KernelContext, driver: str, seeing: tuple[str, ...]
+) -> None:
+    for elevator in (*ALL, None):
+        found = resolve(wish(disk(elevator), asked=asked, driver=driver), EVERYTHING)
+        assert found.mode == asked
+        assert found.sees == (elevator in seeing), elevator
+        assert found.sees == (found.weights != "nothing")
+
+
+def test_one_disk_of_several_that_sees_is_enough() -> None:
+    assert resolve(wish(disk("none"), disk("bfq", "sdb")), EVERYTHING).sees
+    assert not resolve(wish(disk("none"), disk("kyber", "sdb")), EVERYTHING).sees
+
+
 @pytest.mark.parametrize("elevator", ["mq-deadline", "none", "kyber"])
 def test_rings_wait_for_bfq(elevator: str) -> None:
     found = resolve(wish(disk(elevator)), EVERYTHING)
-    assert (found.mode, found.sees) == ("ring", False)
-    assert resolve(wish(disk("bfq")), EVERYTHING).sees
+    assert (found.mode, found.sees, found.weights) == ("ring", False, "nothing")
     assert found.missing == (
         Note(
             text=f"sda has elevator {elevator}, which knows no io_contexts: no rings until it "

@@ -3,20 +3,24 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typing_extensions import override
 
 from fairlead.control.kernel_devices import LOOK_INTERVAL_S, KernelDevices, resolution_document
 from fairlead.dataplane.api import KernelOptions, VolumeSpec
 from fairlead.dataplane.fake import FakeProbe
-from fairlead.errors import ConfigError
+from fairlead.errors import ConfigError, DataPlaneError
 from fairlead.model.config import Config
 from tests.support.kernel_tree import KernelTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from fairlead.dataplane.api import VolumeKind
 
 RING = {"engine": {"kernel_context": "ring"}}
 
@@ -56,6 +60,30 @@ class Machine:
         return (self.disk / "queue/scheduler").read_text().strip()
 
 
+def admit(devices: KernelDevices, spec: VolumeSpec, *, driver: str = "io_uring") -> VolumeSpec:
+    """Admit a volume that can be opened."""
+    with devices.admit(spec, driver=driver) as admitted:
+        return admitted
+
+
+def fails(
+    devices: KernelDevices,
+    spec: VolumeSpec,
+    *,
+    driver: str = "io_uring",
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
+    """Admit a volume that cannot be opened."""
+
+    def try_it() -> None:
+        with devices.admit(spec, driver=driver):
+            meanwhile()
+            raise DataPlaneError("it is locked")
+
+    with pytest.raises(DataPlaneError, match="it is locked"):
+        try_it()
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
@@ -79,7 +107,7 @@ def test_who_asks_for_nothing_pays_for_nothing(
 ) -> None:
     devices = machine.devices(devices=[{"name": "sda", "iops": 1}])
     assert devices.prepare() == KernelOptions()
-    assert devices.admit(machine.spec(), driver="io_uring") == machine.spec()
+    assert admit(devices, machine.spec()) == machine.spec()
     devices.look()
     devices.put_back()
     assert (devices.status(), machine.probe.asked, lines()) == ([], [], [])
@@ -105,7 +133,7 @@ def test_a_device_has_what_it_asks_for_and_is_told_once(
     devices = machine.devices(**RING)
     devices.prepare()
     for name in ("a", "b"):
-        spec = devices.admit(machine.spec(name, kind="file"), driver="io_uring")
+        spec = admit(devices, machine.spec(name, kind="file"))
         assert spec.kernel_context == "ring"
     buffered = "buffered writes: the kernel writes them back later, for nobody"
     direct = "kind direct goes past the page cache"
@@ -130,13 +158,13 @@ def test_a_device_may_ask_for_something_else(machine: Machine) -> None:
     document = {**RING, "devices": [{"name": "sda", "kernel_context": "off"}]}
     devices = machine.devices(**document)
     devices.prepare()
-    assert devices.admit(machine.spec(), driver="io_uring").kernel_context == "off"
+    assert admit(devices, machine.spec()).kernel_context == "off"
     null = machine.spec(kind="null", path=None, device="null:v")
-    assert devices.admit(null, driver="io_uring").kernel_context == "off"
+    assert admit(devices, null).kernel_context == "off"
     assert [(found.device, found.asked) for found in devices.status()] == [("null:v", "ring")]
     devices = machine.devices(devices=[{"name": "sda", "kernel_context": "ring"}])
     assert devices.prepare().cgroup == str(machine.groups)
-    assert devices.admit(machine.spec(), driver="io_uring").kernel_context == "ring"
+    assert admit(devices, machine.spec()).kernel_context == "ring"
 
 
 def test_what_is_missing_is_a_warning_if_something_can_be_done(
@@ -146,8 +174,8 @@ def test_what_is_missing_is_a_warning_if_something_can_be_done(
     machine.tree.elevator(machine.disk, "none")
     devices = machine.devices(**RING)
     devices.prepare()
-    devices.admit(machine.spec(), driver="io_uring")
-    devices.admit(machine.spec(kind="null", path=None, device="null:v"), driver="io_uring")
+    admit(devices, machine.spec())
+    admit(devices, machine.spec(kind="null", path=None, device="null:v"))
     missing = [r for r in caplog.records if "kernel_context.missing" in r.getMessage()]
     assert [(record.levelname, record.getMessage()) for record in missing] == [
         (
@@ -169,7 +197,7 @@ def test_what_the_kernel_refuses_is_a_warning_although_nothing_can_be_done(
     machine.probe = FakeProbe(ring="no")
     devices = machine.devices(**RING)
     devices.prepare()
-    devices.admit(machine.spec(), driver="io_uring")
+    admit(devices, machine.spec())
     [record] = [r for r in caplog.records if r.levelname == "WARNING"]
     assert record.getMessage() == (
         'kernel_context.missing device=sda reason="no rings with keepers: no"'
@@ -181,11 +209,111 @@ def test_all_volumes_of_a_device_have_what_the_first_one_got(
 ) -> None:
     devices = machine.devices(**RING)
     devices.prepare()
-    first = machine.spec("a", kind="null", path=None)
-    assert devices.admit(first, driver="io_uring").kernel_context == "off"
+    assert admit(devices, machine.spec("a"), driver="threads").kernel_context == "off"
     lines()
-    assert devices.admit(machine.spec("b"), driver="io_uring").kernel_context == "off"
+    assert admit(devices, machine.spec("b")).kernel_context == "off"
     assert any("is served with off since its first volume came" in line for line in lines())
+
+
+@pytest.mark.parametrize("kind", ["null", "memory", "sim"])
+def test_a_volume_that_is_nowhere_decides_nothing_for_its_device(
+    machine: Machine, kind: VolumeKind
+) -> None:
+    devices = machine.devices(**RING)
+    devices.prepare()
+    nowhere = machine.spec("a", kind=kind, path=None)
+    assert admit(devices, nowhere).kernel_context == "off"
+    assert [(found.mode, found.sees) for found in devices.status()] == [("off", False)]
+    told: list[tuple[str, bool]] = []
+    devices.tell(lambda device, sees: told.append((device, sees)))
+    assert told == []
+    assert admit(devices, machine.spec("b")).kernel_context == "ring"
+    [found] = devices.status()
+    assert (found.mode, found.sees, found.weights) == ("ring", True, "weights of groups")
+    # Nor does it get what the others have.
+    assert admit(devices, replace(nowhere, name="c")).kernel_context == "off"
+    assert devices.status()[0].mode == "ring"
+    devices.look()
+    assert told == [("sda", True)]
+
+
+def test_a_volume_that_cannot_be_opened_decides_nothing(machine: Machine) -> None:
+    devices = machine.devices(**RING)
+    devices.prepare()
+    nowhere = machine.spec("a", kind="null", path=None)
+    admit(devices, nowhere)
+    fails(devices, machine.spec("b"), driver="threads")
+    assert len(devices.status()[0].missing) == 1
+    # What would be missing there was off, for another driver.
+    assert admit(devices, machine.spec("c")).kernel_context == "ring"
+
+
+def test_a_device_goes_with_its_only_volume(machine: Machine) -> None:
+    devices = machine.devices(**RING)
+    devices.prepare()
+    fails(devices, machine.spec("a"))
+    assert devices.status() == []
+    fails(devices, machine.spec("b", kind="null", path=None, device="null:b"))
+    assert devices.status() == []
+
+
+def test_what_a_volume_has_decided_stays_while_another_has_it(machine: Machine) -> None:
+    devices = machine.devices(**RING)
+    devices.prepare()
+
+    def another_comes() -> None:
+        assert admit(devices, machine.spec("b")).kernel_context == "off"
+
+    fails(devices, machine.spec("a"), driver="threads", meanwhile=another_comes)
+    assert admit(devices, machine.spec("c")).kernel_context == "off"
+    # Of the one that failed nothing is said.
+    [found] = devices.status()
+    assert not any("needs the driver" in note.text for note in found.missing)
+
+
+def test_looking_keeps_apart_which_volume_is_withdrawn(machine: Machine) -> None:
+    devices = machine.devices(**RING)
+    devices.prepare()
+    admit(devices, machine.spec("a"))
+
+    def look() -> None:
+        devices.look()
+        assert len(devices.status()[0].not_covered) == 1
+
+    fails(devices, machine.spec("b", kind="file"), meanwhile=look)
+    assert devices.status()[0].not_covered == ()
+
+
+def test_an_elevator_that_was_set_for_a_volume_that_cannot_be_opened_stays_until_the_end(
+    machine: Machine,
+) -> None:
+    file = machine.tree.elevator(machine.disk, "kyber")
+    devices = machine.devices(**RING, devices=[{"name": "sda", "set_elevator": True}])
+    devices.prepare()
+    fails(devices, machine.spec())
+    assert file.read_text() == "bfq"
+    devices.put_back()
+    assert file.read_text() == "kyber"
+
+
+def test_whoever_asks_while_volumes_come_sees_all_or_nothing_of_each(machine: Machine) -> None:
+    """Status takes no lock: an answer must never wait for a disk."""
+    devices = machine.devices(**RING)
+    devices.prepare()
+    seen: list[tuple[str, int]] = []
+
+    class Watched(dict[str, Any]):
+        """Somebody asks whenever something has changed."""
+
+        @override
+        def __setitem__(self, name: str, device: object) -> None:
+            super().__setitem__(name, device)
+            seen.extend((found.mode, len(found.missing)) for found in devices.status())
+
+    devices._decided = Watched()
+    admit(devices, machine.spec("a"))
+    admit(devices, machine.spec("b", kind="null", path=None))
+    assert seen == [("ring", 0), ("ring", 1)]
 
 
 @pytest.mark.parametrize(
@@ -217,11 +345,11 @@ def test_an_elevator_is_set_where_somebody_says_so_and_put_back(
     device = {"name": "sda", "kernel_context": asked}
     devices = machine.devices(devices=[device])
     devices.prepare()
-    devices.admit(machine.spec(), driver="io_uring")
+    admit(devices, machine.spec())
     assert machine.elevator == before
     devices = machine.devices(devices=[{**device, "set_elevator": True}])
     devices.prepare()
-    assert devices.admit(machine.spec(), driver="io_uring").kernel_context == asked
+    assert admit(devices, machine.spec()).kernel_context == asked
     assert file.read_text() == elevator
     devices.put_back()
     assert file.read_text() == "kyber"
@@ -232,7 +360,7 @@ def test_an_elevator_is_left_alone_where_it_would_not_help(machine: Machine) -> 
     before = machine.elevator
     devices = machine.devices(**RING, devices=[{"name": "sda", "set_elevator": True}])
     devices.prepare()
-    assert devices.admit(machine.spec(), driver="threads").kernel_context == "off"
+    assert admit(devices, machine.spec(), driver="threads").kernel_context == "off"
     assert machine.elevator == before
 
 
@@ -249,7 +377,7 @@ def test_an_elevator_that_may_not_be_set_is_a_mistake(
 
     monkeypatch.setattr(Path, "write_text", refuse)
     with pytest.raises(ConfigError, match="cannot be set to bfq: permission denied"):
-        devices.admit(spec, driver="io_uring")
+        admit(devices, spec)
 
 
 def test_an_elevator_that_changes_is_noticed_once(
@@ -257,8 +385,8 @@ def test_an_elevator_that_changes_is_noticed_once(
 ) -> None:
     devices = machine.devices(**RING)
     devices.prepare()
-    devices.admit(machine.spec(), driver="io_uring")
-    devices.admit(machine.spec(kind="null", path=None, device="null:v"), driver="io_uring")
+    admit(devices, machine.spec())
+    admit(devices, machine.spec(kind="null", path=None, device="null:v"))
     lines()
     devices.look()
     assert lines() == []
@@ -285,7 +413,7 @@ def test_the_data_plane_is_told_whether_the_elevator_sees_contexts_and_when_that
     told: list[tuple[str, bool]] = []
     devices = machine.devices(**RING)
     devices.prepare()
-    devices.admit(machine.spec(), driver="io_uring")
+    admit(devices, machine.spec())
     devices.tell(lambda device, sees: told.append((device, sees)))
     machine.tree.elevator(machine.disk, "none")
     devices.look()
@@ -298,7 +426,7 @@ def test_nobody_is_told_of_an_elevator_that_nobody_asks_for(
     machine: Machine, lines: Callable[[], list[str]]
 ) -> None:
     devices = machine.devices(devices=[{"name": "sda", "set_elevator": True}])
-    devices.admit(machine.spec(), driver="io_uring")
+    admit(devices, machine.spec())
     machine.tree.elevator(machine.disk, "kyber")
     lines()
     devices.look()
@@ -320,7 +448,7 @@ async def test_looks_come_every_few_seconds_until_the_end(
     config = Config.model_validate(RING)
     devices = KernelDevices(config, machine.tree.view, machine.probe, sleep=sleep)
     devices.prepare()
-    devices.admit(machine.spec(), driver="io_uring")
+    admit(devices, machine.spec())
     machine.tree.elevator(machine.disk, "none")
     lines()
     devices.start()

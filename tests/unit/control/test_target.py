@@ -458,11 +458,28 @@ async def test_a_context_without_its_ring_is_logged_once(
     assert lines.count(line) == 2
 
 
+async def test_a_volume_that_cannot_be_opened_decides_nothing_for_its_device(
+    planes: Planes, tmp_path: Path
+) -> None:
+    async with ringed(planes, tmp_path, volumes=[]) as target:
+        planes.plane.refuse("it is locked")
+        with pytest.raises(DataPlaneError, match="it is locked"):
+            await target.add_volume(f"{tmp_path}/disk.img:1M")
+        assert target.kernel_contexts() == []
+        planes.plane.refuse(None)
+        await target.add_volume(f"{tmp_path}/disk.img:1M")
+        assert [found.device for found in target.kernel_contexts()] == ["sda"]
+
+
 async def test_the_fake_keeps_to_one_kernel_context_for_a_device(
     planes: Planes, tmp_path: Path
 ) -> None:
     async with ringed(planes, tmp_path) as target:
-        spec = replace(target._volumes["v"].prepared.spec, path=None, name="w")
+        spec = replace(target._volumes["v"].prepared.spec, path="/another", name="w")
         with pytest.raises(DataPlaneError, match="sda has kernel context ring already"):
             planes.plane.add_volume(replace(spec, kernel_context="off"))
         assert planes.plane.add_volume(spec)
+        null = replace(spec, path=None, kind="null", name="n")
+        with pytest.raises(DataPlaneError, match="null volumes have kernel context off"):
+            planes.plane.add_volume(null)
+        assert planes.plane.add_volume(replace(null, kernel_context="off"))

@@ -52,6 +52,21 @@ def test_a_closing_context_is_not_revived() -> None:
     assert directory.entry(new).state is State.ACTIVE
 
 
+def test_what_the_kernel_has_of_a_context_keeps_it_from_being_released() -> None:
+    directory = Directory()
+    context, _ = directory.attach(ANNA, Settings())
+    directory.hold(context)
+    assert directory.entry(context).state is State.ACTIVE
+    directory.detach(context)
+    directory.hold(context)
+    for _ in range(2):
+        assert directory.drained(context) is None
+        assert directory.entry(context).state is State.CLOSING
+    entry = directory.drained(context)
+    assert entry is not None
+    assert (entry.id, directory.released) == (context, 1)
+
+
 def test_a_name_is_refused_after_its_place_was_given_again() -> None:
     directory = Directory()
     old, _ = directory.attach(ANNA, Settings())
@@ -59,7 +74,7 @@ def test_a_name_is_refused_after_its_place_was_given_again() -> None:
     directory.drained(old)
     new, _ = directory.attach(BEN, Settings())
     assert (new.index, new.generation) == (old.index, old.generation + 1)
-    for ask in (directory.entry, directory.detach, directory.drained):
+    for ask in (directory.entry, directory.detach, directory.hold, directory.drained):
         with pytest.raises(StaleContextError):
             ask(old)
     with pytest.raises(StaleContextError):
