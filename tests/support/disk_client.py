@@ -17,12 +17,18 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 from tests.support.fault_plan import DataOp
 from tests.support.fuse_disk import unmount
 from tests.support.fuse_system import FILE_NAME
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _STOP_S: Final = 10.0
+
+
+def _is_stopped(thread: Path) -> bool:
+    """Whether a thread, by its directory in /proc, is stopped. Spec: proc(5), /proc/pid/stat."""
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def why_no_fuse() -> str | None:
@@ -148,6 +154,9 @@ class FuseDisk:
     def freeze(self) -> None:
         """Stop the process (SIGSTOP): nothing is answered, not even open and stat."""
         os.kill(self.pid, signal.SIGSTOP)
+        # Each of its threads stops when it next leaves the kernel.
+        threads = list(Path(f"/proc/{self.pid}/task").iterdir())
+        wait_until(lambda: all(map(_is_stopped, threads)), "the disk's threads have stopped")
 
     def thaw(self) -> None:
         """Let a frozen process go on."""
