@@ -91,7 +91,7 @@ format: setup ## rewrite the sources as `make lint` wants them
 .PHONY: interleavings
 interleavings: ## the orders in which a submitter and a keeper can take their steps, by shuttle
 	RUSTFLAGS='--cfg shuttle' CARGO_TARGET_DIR=target/shuttle \
-	    cargo test --locked -p fairlead-handoff --release
+	    cargo test --locked -p fairlead-handoff
 
 .PHONY: conformance
 conformance: setup ## libiscsi's conformance suite on every driver and pool

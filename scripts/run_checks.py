@@ -80,7 +80,7 @@ def lint(_summary: Summary, _markers: str | None) -> bool:
 
 
 # What two threads do to each other needs another build: every lock and atomic is shuttle's.
-INTERLEAVINGS = "cargo test --locked -p fairlead-handoff --release"
+INTERLEAVINGS = "cargo test --locked -p fairlead-handoff"
 INTERLEAVED = {"RUSTFLAGS": "--cfg shuttle", "CARGO_TARGET_DIR": "target/shuttle"}
 
 

@@ -123,6 +123,10 @@ def setting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting]
         yield parts
 
 
+# Where it makes no difference who enters the rings.
+ENTERED: Final = pytest.mark.parametrize("setting", [False], indirect=True, ids=["entered"])
+
+
 def test_each_client_has_a_ring_and_nothing_of_it_is_left(setting: Setting) -> None:
     heavy, light = setting.connect("heavy"), setting.connect("light")
     setting.read_until(
@@ -164,6 +168,7 @@ def test_where_requests_carry_priorities_nothing_is_said_of_rings(tmp_path: Path
         assert context["kernel"] is None
 
 
+@ENTERED
 def test_an_elevator_that_changes_meanwhile_ends_the_rings_use_and_begins_it_again(
     setting: Setting,
 ) -> None:
@@ -188,6 +193,7 @@ def test_an_elevator_that_changes_meanwhile_ends_the_rings_use_and_begins_it_aga
     setting.read_until(clients, lambda: by_ring() > before, "requests go by the ring again")
 
 
+@ENTERED
 def test_what_a_killed_target_left_is_removed_by_the_next(setting: Setting) -> None:
     clients = [setting.connect("heavy"), setting.connect("light")]
 
