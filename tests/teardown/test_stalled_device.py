@@ -46,8 +46,19 @@ def setting(
 
 
 @pytest.mark.cell("teardown")
-@pytest.mark.parametrize("way", ["hold", "freeze"])
-def test_other_volumes_keep_their_latency(setting: StallSetting, way: str) -> None:
+def test_other_volumes_keep_their_latency(setting: StallSetting) -> None:
+    """A disk holds its requests."""
+    _others_keep_their_latency(setting, "hold")
+
+
+@pytest.mark.cell("teardown")
+@pytest.mark.parametrize("pool", ["shared"])
+def test_other_volumes_keep_their_latency_beside_a_frozen_disk(setting: StallSetting) -> None:
+    """A disk answers nothing at all; in the pool where most share a submitter with it."""
+    _others_keep_their_latency(setting, "freeze")
+
+
+def _others_keep_their_latency(setting: StallSetting, way: str) -> None:
     calm_name = setting.target.target_name(CALM)
     with Bystander(setting.target.portal, calm_name, "quiet") as quiet:
         time.sleep(MEASURED_S)
