@@ -45,6 +45,19 @@ fn put_reads(initiator: &mut Initiator) -> Vec<u32> {
     tags
 }
 
+/// Two clients of one unit, the second a neighbour, whose contexts the kernel is told of.
+fn two_clients(
+    options: KernelOptions,
+    kind: Kind,
+    mode: Mode,
+) -> (Rig, u32, u64, Initiator, Initiator) {
+    let mut rig = Rig::with_kernel(1, options);
+    let unit = rig.steered_unit(kind, SIZE, mode);
+    let (id, initiator) = rig.session(&[Rig::mapping(0, unit, CONTEXT)]);
+    let beside = neighbour(&mut rig, unit);
+    (rig, unit, id, initiator, beside)
+}
+
 /// A session of another context.
 fn neighbour(rig: &mut Rig, unit: u32) -> Initiator {
     rig.session(&[Rig::mapping(0, unit, "neighbour")]).1
@@ -66,10 +79,7 @@ fn data_goes_by_the_ring_and_nothing_is_left(options: KernelOptions, kind: Kind)
         return;
     }
     let is_polled = options.polled_ms.is_some();
-    let mut rig = Rig::with_kernel(1, options);
-    let unit = rig.steered_unit(kind, SIZE, Mode::Ring);
-    let (id, mut initiator) = rig.session(&[Rig::mapping(0, unit, CONTEXT)]);
-    let mut beside = neighbour(&mut rig, unit);
+    let (mut rig, _, id, mut initiator, mut beside) = two_clients(options, kind, Mode::Ring);
     read_until_steered(&rig, &mut initiator, CONTEXT, &mut beside);
     let data = pattern(7, 256 * BLOCK);
     assert_eq!(write(&mut initiator, 8, &data).status, 0);
@@ -220,10 +230,8 @@ fn a_context_without_its_cgroup_has_a_ring_all_the_same() {
         return;
     }
     let cgroup = Some("/nowhere".into());
-    let mut rig = Rig::with_kernel(1, KernelOptions { cgroup, ..KernelOptions::default() });
-    let unit = rig.steered_unit(Kind::Direct, SIZE, Mode::Ring);
-    let (_, mut initiator) = rig.session(&[Rig::mapping(0, unit, CONTEXT)]);
-    let mut beside = neighbour(&mut rig, unit);
+    let (mut rig, _, _, mut initiator, mut beside) =
+        two_clients(KernelOptions { cgroup, ..KernelOptions::default() }, Kind::Direct, Mode::Ring);
     read_until_steered(&rig, &mut initiator, CONTEXT, &mut beside);
     read_until_steered(&rig, &mut beside, "neighbour", &mut initiator);
     weigh(&rig, CONTEXT, 4);
@@ -268,10 +276,7 @@ fn unequal_weights_are_weights_of_groups_that_keepers_are_in() {
     for polled_ms in [None, Some(1)] {
         let cgroup = Some(parent.clone());
         let options = KernelOptions { cgroup, polled_ms, ..KernelOptions::default() };
-        let mut rig = Rig::with_kernel(1, options);
-        let unit = rig.steered_unit(Kind::Direct, SIZE, Mode::Ring);
-        let (_, mut initiator) = rig.session(&[Rig::mapping(0, unit, CONTEXT)]);
-        let mut beside = neighbour(&mut rig, unit);
+        let (rig, _, _, mut initiator, mut beside) = two_clients(options, Kind::Direct, Mode::Ring);
         read_until_steered(&rig, &mut initiator, CONTEXT, &mut beside);
         read_until_steered(&rig, &mut beside, "neighbour", &mut initiator);
         assert!(!std::fs::read_dir(&parent).expect("it").any(|e| e.expect("one").path().is_dir()));
@@ -314,10 +319,8 @@ fn a_killed_keeper_loses_nothing() {
     if !has_uring() {
         return;
     }
-    let mut rig = Rig::with_kernel(1, KernelOptions::default());
-    let unit = rig.steered_unit(Kind::Direct, SIZE, Mode::Ring);
-    let (id, mut initiator) = rig.session(&[Rig::mapping(0, unit, CONTEXT)]);
-    let mut beside = neighbour(&mut rig, unit);
+    let (mut rig, unit, id, mut initiator, mut beside) =
+        two_clients(KernelOptions::default(), Kind::Direct, Mode::Ring);
     read_until_steered(&rig, &mut initiator, CONTEXT, &mut beside);
     let keeper = record_of(&rig, CONTEXT).keeper.expect("a keeper");
     let signal = libc::SIGRTMIN() + 3;
@@ -357,10 +360,8 @@ fn programs_started_meanwhile_keep_no_ring_open() {
     if !has_uring() {
         return;
     }
-    let mut rig = Rig::with_kernel(1, KernelOptions::default());
-    let unit = rig.steered_unit(Kind::Direct, SIZE, Mode::Ring);
-    let (id, mut initiator) = rig.session(&[Rig::mapping(0, unit, CONTEXT)]);
-    let mut beside = neighbour(&mut rig, unit);
+    let (mut rig, _, id, mut initiator, mut beside) =
+        two_clients(KernelOptions::default(), Kind::Direct, Mode::Ring);
     read_until_steered(&rig, &mut initiator, CONTEXT, &mut beside);
     let mut child = std::process::Command::new("cat")
         .stdin(std::process::Stdio::piped())
@@ -390,10 +391,8 @@ fn keepers_have_the_priority_of_their_contexts_weight_beside_the_heaviest() {
     if !has_uring() {
         return;
     }
-    let mut rig = Rig::with_kernel(1, KernelOptions::default());
-    let unit = rig.steered_unit(Kind::Direct, SIZE, Mode::Ring);
-    let (_, mut initiator) = rig.session(&[Rig::mapping(0, unit, CONTEXT)]);
-    let mut beside = neighbour(&mut rig, unit);
+    let (rig, _, _, mut initiator, mut beside) =
+        two_clients(KernelOptions::default(), Kind::Direct, Mode::Ring);
     weigh(&rig, CONTEXT, 4);
     read_until_steered(&rig, &mut initiator, CONTEXT, &mut beside);
     read_until_steered(&rig, &mut beside, "neighbour", &mut initiator);
@@ -415,10 +414,8 @@ fn priorities_need_no_keeper() {
         return;
     }
     for mode in [Mode::Priority, Mode::SetPriority] {
-        let mut rig = Rig::with_kernel(1, KernelOptions::default());
-        let unit = rig.steered_unit(Kind::Direct, SIZE, mode);
-        let (_, mut initiator) = rig.session(&[Rig::mapping(0, unit, CONTEXT)]);
-        let mut beside = neighbour(&mut rig, unit);
+        let (rig, _, _, mut initiator, mut beside) =
+            two_clients(KernelOptions::default(), Kind::Direct, mode);
         read_until_steered(&rig, &mut initiator, CONTEXT, &mut beside);
         let settings = Settings { weight: 7, ..Settings::default() };
         rig.engine.set_context(context_of(&rig, CONTEXT), settings).expect("a context");
@@ -436,10 +433,8 @@ fn who_is_alone_or_above_a_blind_elevator_goes_as_everybody() {
     if !has_uring() {
         return;
     }
-    let mut rig = Rig::with_kernel(1, KernelOptions::default());
-    let unit = rig.steered_unit(Kind::Direct, SIZE, Mode::Ring);
-    let (_, mut initiator) = rig.session(&[Rig::mapping(0, unit, CONTEXT)]);
-    let mut beside = neighbour(&mut rig, unit);
+    let (rig, _, _, mut initiator, mut beside) =
+        two_clients(KernelOptions::default(), Kind::Direct, Mode::Ring);
     (0..100).for_each(|_| assert_eq!(read(&mut initiator, 0, 1).status, 0));
     assert_eq!(steered(&rig, CONTEXT), 0, "alone");
     rig.engine.set_elevator_sees(Kind::Direct.name(), false);
