@@ -43,6 +43,7 @@ class Disk:
         elevators: those that it could have now; the kernel may load others on demand.
         is_loop: it hands its requests to kernel threads.
         scheduler: the file that says so.
+        guesses: bfq favours whom it takes for interactive (``low_latency``).
     """
 
     name: str
@@ -50,6 +51,7 @@ class Disk:
     elevators: tuple[str, ...]
     is_loop: bool
     scheduler: Path
+    guesses: bool = False
 
     @property
     def setting(self) -> str:
@@ -168,6 +170,7 @@ def _read_disk(directory: Path) -> Disk:
         elevators=names,
         is_loop=(directory / "loop").exists(),
         scheduler=scheduler,
+        guesses=(_text(directory / "queue/iosched/low_latency") or "").strip() == "1",
     )
 
 

@@ -250,6 +250,12 @@ def _shortfalls(mode: KernelContext, wish: Wish, findings: KernelFindings) -> It
         if mode == "ring":
             if disk.elevator != "bfq":
                 yield _suits_not(disk, "bfq", _RINGLESS)
+            elif disk.guesses:
+                yield Note(
+                    text=f"bfq on {disk.name} favours whom it takes for interactive, whatever the "
+                    "weights (low_latency is on)",
+                    remedy=f"echo 0 > /sys/block/{disk.name}/queue/iosched/low_latency",
+                )
         elif _told_apart(mode, disk, wish.driver) == _BY_NOTHING:
             yield _suits_not(disk, ELEVATORS[mode], _BLIND.get(disk.elevator, _BLIND[None]))
     if mode != "ring":

@@ -46,6 +46,18 @@ def test_what_is_not_there_yet_will_be_on_the_disk_of_its_directory(
     assert elevators(place) == {"sda": "bfq"}
 
 
+@pytest.mark.parametrize(("text", "guesses"), [("1\n", True), ("0\n", False), (None, False)])
+def test_bfq_says_whether_it_guesses(
+    tree: KernelTree, tmp_path: Path, text: str | None, guesses: bool
+) -> None:
+    disk = tree.disk_below(tmp_path, "sda", "bfq")
+    if text is not None:
+        (disk / "queue/iosched").mkdir()
+        (disk / "queue/iosched/low_latency").write_text(text)
+    [found] = find_place(str(tmp_path / "file"), tree.view).disks
+    assert found.guesses is guesses
+
+
 def test_a_partition_has_the_elevator_of_its_disk(tree: KernelTree) -> None:
     disk = tree.disk("sda", "8:0")
     tree.elevator(disk, "kyber")

@@ -222,6 +222,15 @@ def test_rings_wait_for_bfq(elevator: str) -> None:
     )
 
 
+def test_bfq_that_guesses_who_is_interactive_is_told() -> None:
+    found = resolve(wish(disk("bfq", guesses=True)), EVERYTHING)
+    assert (found.mode, found.sees) == ("ring", True)
+    [note] = found.missing
+    assert "favours whom it takes for interactive" in note.text
+    assert note.remedy == "echo 0 > /sys/block/sda/queue/iosched/low_latency"
+    assert resolve(wish(disk("bfq", guesses=True), asked="off"), EVERYTHING).missing == ()
+
+
 def test_bfq_that_is_not_there_is_loaded_first() -> None:
     found = resolve(wish(disk("none", elevators=("none", "mq-deadline"))), EVERYTHING)
     [note] = found.missing
