@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from fairlead.control.grouping import ContextKeys
     from fairlead.control.iscsi_login import MappedLun
     from fairlead.control.policies import LoadedPolicy
-    from fairlead.dataplane.api import DataPlane, KernelOptions
+    from fairlead.dataplane.api import DataPlane
+    from fairlead.dataplane.kernel import KernelOptions
     from fairlead.model.config import Config
     from fairlead.scsi.logical_unit import LogicalUnit
 

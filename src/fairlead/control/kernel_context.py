@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from fairlead.control.block_stack import Disk, Place
     from fairlead.control.kernel_findings import KernelFindings
-    from fairlead.dataplane.api import KernelContext, VolumeKind
+    from fairlead.dataplane.api import VolumeKind
+    from fairlead.dataplane.kernel import KernelContext
 
 EXPERIMENTAL: Final = "experimental-"
 ELEVATORS: Final[Mapping[KernelContext, str]] = {

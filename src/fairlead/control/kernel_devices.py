@@ -15,7 +15,7 @@ from fairlead.control.elevators import Elevators
 from fairlead.control.kernel_context import EXPERIMENTAL, Wish, elevator_for, resolve, together
 from fairlead.control.kernel_findings import effective_user, find_kernel
 from fairlead.control.log import logger
-from fairlead.dataplane.api import KernelOptions
+from fairlead.dataplane.kernel import KernelOptions
 from fairlead.dataplane.kernel_probe import probe_kernel
 from fairlead.errors import ConfigError
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from fairlead.control.kernel_context import Note, Resolution
     from fairlead.control.kernel_findings import KernelFindings
-    from fairlead.dataplane.api import KernelContext, VolumeSpec
+    from fairlead.dataplane.api import VolumeSpec
+    from fairlead.dataplane.kernel import KernelContext
     from fairlead.dataplane.kernel_probe import ProbeKernel
     from fairlead.model.config import Config
 

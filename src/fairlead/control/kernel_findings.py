@@ -9,7 +9,7 @@ from fairlead.control.blkio_group import BlkioGroup, find_blkio_group
 
 if TYPE_CHECKING:
     from fairlead.control.backing import SystemView
-    from fairlead.dataplane.api import KernelProbe
+    from fairlead.dataplane.kernel import KernelProbe
     from fairlead.dataplane.kernel_probe import ProbeKernel
 
 # Bits of CapEff that matter here. Spec: linux/capability.h.

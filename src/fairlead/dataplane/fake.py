@@ -16,20 +16,20 @@ from fairlead.dataplane.api import (
     ContextInfo,
     ContextReleased,
     DeviceInfo,
-    KernelContextInfo,
-    KernelProbe,
     LatencyUs,
     LunMapping,
     SessionEnded,
     SessionInfo,
     VolumeInfo,
 )
+from fairlead.dataplane.kernel import KernelContextInfo, KernelProbe
 from fairlead.errors import DataPlaneError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fairlead.dataplane.api import EngineOptions, Event, KernelContext, VolumeSpec
+    from fairlead.dataplane.api import EngineOptions, Event, VolumeSpec
+    from fairlead.dataplane.kernel import KernelContext
     from fairlead.proto.iscsi.session import SessionParameters
     from fairlead.sched.settings import Settings
     from fairlead.scsi.sense import Sense

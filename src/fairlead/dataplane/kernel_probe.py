@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Protocol
 
-from fairlead.dataplane.api import KernelProbe
+from fairlead.dataplane.kernel import KernelProbe
 
 
 class ProbeKernel(Protocol):

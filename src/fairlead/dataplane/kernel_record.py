@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fairlead.dataplane.api import KernelContextInfo
+from fairlead.dataplane.kernel import KernelContextInfo
 
 if TYPE_CHECKING:
-    from fairlead.dataplane.api import KernelContextState
+    from fairlead.dataplane.kernel import KernelContextState
 
 _KEEPER_GONE = "its keeper is gone"
 

@@ -18,7 +18,6 @@ from fairlead.dataplane.api import (
     DeviceResumed,
     DeviceStalled,
     KernelContextFailed,
-    KernelProbe,
     LatencyUs,
     ProtocolNote,
     SessionEnded,
@@ -28,6 +27,7 @@ from fairlead.dataplane.api import (
     VolumeFault,
     VolumeInfo,
 )
+from fairlead.dataplane.kernel import KernelProbe
 from fairlead.dataplane.kernel_record import KernelRecord, kernel_context_info
 from fairlead.errors import DataPlaneError
 from fairlead.scsi.commands import data_plane_rows

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from fairlead.cli.context_table import context_table, printable
-from fairlead.dataplane.api import KernelContextInfo
+from fairlead.dataplane.kernel import KernelContextInfo
 from fairlead.management.documents import contexts_document
 from fairlead.sched.settings import Priority, Rate, Settings
 from tests.support.contexts import context, snapshot

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from fairlead.cli.context_words import context_words
 from fairlead.control.shares import Due, Origin
-from fairlead.dataplane.api import KernelContextInfo, KernelContextState
+from fairlead.dataplane.kernel import KernelContextInfo, KernelContextState
 from fairlead.management.documents import explained_document
 from fairlead.sched.settings import Priority, Rate, Settings
 from tests.support.contexts import context, snapshot

@@ -18,7 +18,7 @@ from fairlead.control.kernel_context import (
     together,
 )
 from fairlead.control.kernel_findings import KernelFindings
-from fairlead.dataplane.api import KernelContext, KernelProbe
+from fairlead.dataplane.kernel import KernelContext, KernelProbe
 from fairlead.model.shares import KernelContextWord
 
 ALL = ("none", "mq-deadline", "kyber", "bfq")

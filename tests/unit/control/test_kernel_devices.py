@@ -11,8 +11,9 @@ import pytest
 from typing_extensions import override
 
 from fairlead.control.kernel_devices import LOOK_INTERVAL_S, KernelDevices, resolution_document
-from fairlead.dataplane.api import KernelOptions, VolumeSpec
+from fairlead.dataplane.api import VolumeSpec
 from fairlead.dataplane.fake import FakeProbe
+from fairlead.dataplane.kernel import KernelOptions
 from fairlead.errors import ConfigError, DataPlaneError
 from fairlead.model.config import Config
 from tests.support.kernel_tree import KernelTree

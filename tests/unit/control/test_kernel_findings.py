@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fairlead.control.kernel_findings import effective_user, find_kernel
-from fairlead.dataplane.api import KernelProbe
 from fairlead.dataplane.fake import FakeProbe
+from fairlead.dataplane.kernel import KernelProbe
 from tests.support.kernel_tree import KernelTree
 
 if TYPE_CHECKING:

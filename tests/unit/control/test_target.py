@@ -18,7 +18,6 @@ from fairlead.dataplane.api import (
     DeviceStalled,
     EngineOptions,
     KernelContextFailed,
-    KernelOptions,
     ProtocolNote,
     SessionEnded,
     TextRequested,
@@ -26,6 +25,7 @@ from fairlead.dataplane.api import (
     VolumeFault,
 )
 from fairlead.dataplane.fake import FakeProbe
+from fairlead.dataplane.kernel import KernelOptions
 from fairlead.errors import ConfigError, DataPlaneError
 from fairlead.model.config import Config, LunConfig, TargetConfig
 from fairlead.model.portal import Portal

@@ -5,8 +5,8 @@ from dataclasses import astuple
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from fairlead.dataplane.api import KernelProbe
 from fairlead.dataplane.fake import FakeProbe
+from fairlead.dataplane.kernel import KernelProbe
 from fairlead.dataplane.kernel_probe import probe_kernel
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import get_args
 
-from fairlead.dataplane.api import KernelContextInfo, KernelContextState
+from fairlead.dataplane.kernel import KernelContextInfo, KernelContextState
 from fairlead.dataplane.kernel_record import KernelRecord, kernel_context_info
 
 RING = KernelRecord(steered=9, rings=1, keeper=77, is_kept=True)

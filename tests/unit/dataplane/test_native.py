@@ -10,7 +10,7 @@ from fairlead.dataplane import native
 from fairlead.dataplane.api import ContextReleased, EngineOptions, VolumeSpec
 
 if TYPE_CHECKING:
-    from fairlead.dataplane.api import KernelContext
+    from fairlead.dataplane.kernel import KernelContext
 
 STEERED = {
     "steered": 7,

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from fairlead.dataplane.api import KernelContextInfo
+from fairlead.dataplane.kernel import KernelContextInfo
 from fairlead.management.server import BODY_BYTES_MAX
 from fairlead.model.shares import ShareChange
 from tests.support.contexts import context, snapshot
