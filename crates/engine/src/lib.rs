@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod mailbox;
 pub mod message;
 pub mod operation;
+pub mod passthrough;
 pub mod program;
 pub mod session;
 pub mod shared;

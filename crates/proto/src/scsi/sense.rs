@@ -47,6 +47,10 @@ impl Sense {
     pub const WRITES_REFUSED: Self = Self::new(0x2, 0x0412);
     /// The device behind the volume is gone.
     pub const NOT_READY: Self = Self::new(0x2, 0x0400);
+    /// The device did not answer in time. Spec: SPC-4, COMMAND TIMEOUT DURING PROCESSING.
+    pub const COMMAND_TIMEOUT: Self = Self::new(0xB, 0x2E02);
+    /// The device has given the command up; it may be sent again.
+    pub const COMMAND_ABORTED: Self = Self::new(0xB, 0x0000);
     /// A data digest did not match. Spec: RFC 7143 §7.8 (protocol service CRC error).
     pub const CRC_ERROR: Self = Self::new(0xB, 0x4705);
     /// Data-Out came out of sequence. Spec: RFC 7143 §7.9.
