@@ -229,6 +229,11 @@ pub(crate) fn event<'py>(
             dict.set_item("clients", clients)?;
             dict.set_item("age_s", age_ns as f64 / 1e9)?;
         }
+        Event::DeviceFailed { device, reason } => {
+            dict.set_item("kind", "device_failed")?;
+            dict.set_item("device", device)?;
+            dict.set_item("reason", reason)?;
+        }
         Event::DeviceResumed { device } => {
             dict.set_item("kind", "device_resumed")?;
             dict.set_item("device", device)?;

@@ -14,6 +14,7 @@ from fairlead import _dataplane
 from fairlead.dataplane.api import (
     ContextInfo,
     ContextReleased,
+    DeviceFailed,
     DeviceInfo,
     DeviceResumed,
     DeviceStalled,
@@ -241,6 +242,7 @@ _EVENTS: Final[dict[str, Callable[..., Event]]] = {
     "upcall": Upcall,
     "text": TextRequested,
     "device_stalled": DeviceStalled,
+    "device_failed": DeviceFailed,
     "device_resumed": DeviceResumed,
     "volume_fault": VolumeFault,
     "kernel_context_failed": KernelContextFailed,

@@ -229,6 +229,11 @@ impl DeviceQueue {
         }
     }
 
+    /// What others see of the device.
+    pub(super) fn record(&self) -> &Arc<DeviceRecord> {
+        &self.record
+    }
+
     /// Several contexts want the device.
     pub(super) fn is_shared(&self) -> bool {
         self.is_shared

@@ -388,6 +388,9 @@ impl Submitter {
             if operation.kind.writes() {
                 this.check_quiet(Some(session), index);
             }
+            if operation.kind.is_passed() {
+                this.tell_others(session, slot, &volume);
+            }
             if operation.kind == Kind::WriteStable && may_hide_lost_data(&volume, result) {
                 this.set_fault(&volume, operation.kind, -result);
             }

@@ -7,12 +7,13 @@ use crate::operation::Operation;
 use crate::passthrough::{Command, Direction, Failure, Outcome, Treatment, whole_cdb};
 use crate::program::{Expected, Pass, Program};
 use crate::session::{Job, Session};
-use crate::shared::{LogicalUnit, Tables};
+use crate::shared::{Event, LogicalUnit, Tables};
 use crate::volume::Volume;
 use fairlead_proto::iscsi::task::{Slot, Task};
 use fairlead_proto::scsi::sense::Sense;
 use fairlead_proto::scsi::table::Execution;
 use fairlead_sched::accounts::Operation as Accounted;
+use std::sync::Arc;
 
 /// How a command for this unit is passed on; `None`: we answer it, as for other units.
 pub(super) fn choose(
@@ -107,16 +108,39 @@ impl Submitter {
     /// A device has carried a command out.
     fn passed(&mut self, token: Token, outcome: &Outcome) {
         let (index, slot) = parts(token);
-        let about = self.with_session(index, |_, session| {
+        self.with_session(index, |_, session| {
             if let Some(Program::Pass(pass)) = &mut session.job(slot).program {
                 pass.ended(*outcome);
             }
-            Self::volume_of(session, slot).map(|volume| (volume.id, session.record.id))
         });
-        if let (Some(asc), Some(Some((volume, session)))) = (outcome.unit_attention(), about) {
-            self.spread_attention(volume, session, asc);
-        }
         self.completed(token, result_of(outcome));
+    }
+
+    /// What a passed command's end means for others than its initiator.
+    pub(super) fn tell_others(&mut self, session: &mut Session, slot: Slot, volume: &Volume) {
+        let Some(Program::Pass(pass)) = &session.job(slot).program else { return };
+        let outcome = pass.outcome();
+        self.note_answer(volume, &outcome);
+        if let Some(asc) = outcome.unit_attention() {
+            self.spread_attention(volume.id, session.record.id, asc);
+        }
+    }
+
+    /// An operator hears once that a device does not answer, and once that it does again.
+    fn note_answer(&mut self, volume: &Volume, outcome: &Outcome) {
+        let trouble = outcome.failure.map(Failure::trouble);
+        let record = Arc::clone(self.queue(volume).record());
+        let event = match trouble {
+            Some(None) => return,
+            Some(Some(reason)) if record.set_failed(true) => {
+                Event::DeviceFailed { device: record.name.clone(), reason }
+            }
+            None if record.set_failed(false) => {
+                Event::DeviceResumed { device: record.name.clone() }
+            }
+            _ => return,
+        };
+        self.shared.events.tell(event);
     }
 
     /// The device tells one of us what concerns all: the others are told by us. Whoever asked has it.
