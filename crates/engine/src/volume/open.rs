@@ -75,7 +75,11 @@ pub fn open(id: u32, device: u32, mut spec: Spec) -> Result<Volume, OpenError> {
             let path = spec.path.clone().ok_or_else(|| OpenError::NoPath(spec.name.clone()))?;
             let settings = spec.pass_through.clone();
             let settings = settings.ok_or_else(|| OpenError::NoRules(spec.name.clone()))?;
-            let device = passthrough::Device { kind: spec.kind, path, settings };
+            let device = passthrough::Device::claim(spec.kind, path.clone(), settings);
+            let device = device.map_err(|source| match source.raw_os_error() {
+                Some(libc::EBUSY) => OpenError::Busy { path },
+                _ => OpenError::Open { path, source },
+            })?;
             (Backing::Passed(Box::new(device)), false, MayBlock::Nothing)
         }
         Kind::File | Kind::Direct => {
