@@ -1,7 +1,9 @@
 //! Devices that carry commands out themselves, from Python.
 
 use crate::item::item;
-use fairlead_engine::passthrough::{Failure, Rule, Rules, Settings, Single, Treatment};
+use fairlead_engine::passthrough::{
+    Failure, Rule, Rules, Settings, Single, Treatment, Whereabouts,
+};
 use fairlead_engine::volume::Kind;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -27,6 +29,7 @@ pub(crate) fn to_pass_through(dict: &Bound<'_, PyDict>) -> PyResult<Settings> {
         timeout_ns: item(dict, "timeout_ns")?,
         transfer_bytes_max: item(dict, "transfer_bytes_max")?,
         commands_max: item(dict, "commands_max")?,
+        initiator_name: item(dict, "initiator_name")?,
     })
 }
 
@@ -55,10 +58,11 @@ fn to_py_err(error: std::io::Error) -> PyErr {
 #[pymethods]
 impl PassThroughLink {
     #[new]
-    fn new(py: Python<'_>, kind: &str, path: &str) -> PyResult<Self> {
+    fn new(py: Python<'_>, kind: &str, path: String, initiator_name: String) -> PyResult<Self> {
         let unknown = || PyValueError::new_err(format!("unknown volume kind {kind:?}"));
         let kind = Kind::from_name(kind).ok_or_else(unknown)?;
-        let single = py.detach(|| Single::open(kind, path)).map_err(to_py_err)?;
+        let at = Whereabouts { kind, path, initiator_name };
+        let single = py.detach(|| Single::open(&at)).map_err(to_py_err)?;
         Ok(Self(Mutex::new(single)))
     }
 

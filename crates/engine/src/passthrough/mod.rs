@@ -5,12 +5,13 @@
 //! submitter's business: it enters the context, and calls [`Link::submit`].
 
 mod device;
+pub mod iscsi;
 mod outcome;
 mod rules;
 mod sg;
 mod single;
 
-pub use device::{Device, Settings, open_link};
+pub use device::{Device, Settings, Whereabouts, open_link};
 pub use outcome::{Failure, Outcome, SENSE_BYTES_MAX};
 pub use rules::{Rule, Rules, Treatment, whole_cdb};
 pub use sg::SgLink;

@@ -1,8 +1,7 @@
 //! One command at a time, for the control plane: to find out what a device is before it is served.
 
-use super::{Command, Direction, Link, Outcome, Watch, open_link};
+use super::{Command, Direction, Link, Outcome, Watch, Whereabouts, open_link};
 use crate::clock;
-use crate::volume::Kind;
 use fairlead_sched::Nanos;
 use std::io;
 
@@ -19,8 +18,8 @@ impl Single {
     ///
     /// # Errors
     /// See [`open_link`].
-    pub fn open(kind: Kind, path: &str) -> io::Result<Self> {
-        Ok(Self { link: open_link(kind, path, 1)? })
+    pub fn open(at: &Whereabouts) -> io::Result<Self> {
+        Ok(Self { link: open_link(at, 1)? })
     }
 
     /// Sends a command of 6 to 16 bytes that gives at most so much data, and waits for its end.

@@ -58,7 +58,7 @@ impl Links {
             Some(place) => place,
             None => {
                 let device = volume.passes_to()?;
-                let link = open_link(device.kind, &device.path, device.settings.commands_max);
+                let link = open_link(&device.at, device.settings.commands_max);
                 let link = link.ok()?;
                 self.open.push(Open {
                     volume: volume.id,
