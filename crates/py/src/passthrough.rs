@@ -21,6 +21,7 @@ pub(crate) fn to_pass_through(dict: &Bound<'_, PyDict>) -> PyResult<Settings> {
         let what = Rule {
             treatment: found.ok_or_else(unknown)?,
             is_harmless: item(&rule, "is_harmless")?,
+            attention: item(&rule, "attention")?,
         };
         rules.add(item(&rule, "opcode")?, item(&rule, "service_action")?, what);
     }

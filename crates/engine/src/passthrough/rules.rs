@@ -3,7 +3,6 @@
 
 use super::CDB_BYTES_MAX;
 use fairlead_proto::iscsi::ahs::{EXTENDED_CDB_BYTES, ExtendedCdb};
-use std::collections::HashMap;
 
 /// What becomes of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,18 +37,35 @@ pub struct Rule {
     pub treatment: Treatment,
     /// It changes nothing, so that those who may only read may send it.
     pub is_harmless: bool,
+    /// What the other nexuses have to hear when it has gone well, as additional sense code and
+    /// qualifier: to the device we all are one nexus, which knows.
+    pub attention: Option<u16>,
 }
 
 impl Rule {
     /// For commands that no rule names: they are the device's and its vendor's business.
-    pub const UNKNOWN: Self = Self { treatment: Treatment::Pass, is_harmless: false };
+    pub const UNKNOWN: Self =
+        Self { treatment: Treatment::Pass, is_harmless: false, attention: None };
+}
+
+/// The rules for one operation code.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Group {
+    rule: Option<Rule>,
+    actions: Vec<(u16, Rule)>,
 }
 
 /// The rules for the commands of one volume.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    by_opcode: HashMap<u8, Rule>,
-    by_action: HashMap<(u8, u16), Rule>,
+    /// By operation code.
+    groups: Vec<Group>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { groups: vec![Group::default(); 256] }
+    }
 }
 
 /// VARIABLE LENGTH CDB. Spec: SPC-4, its service action is in bytes 8 and 9.
@@ -58,10 +74,11 @@ const VARIABLE_LENGTH: u8 = 0x7F;
 impl Rules {
     /// A rule for an operation code, or for one of its service actions.
     pub fn add(&mut self, opcode: u8, service_action: Option<u16>, rule: Rule) {
+        let Some(group) = self.groups.get_mut(usize::from(opcode)) else { return };
         match service_action {
-            Some(action) => self.by_action.insert((opcode, action), rule),
-            None => self.by_opcode.insert(opcode, rule),
-        };
+            Some(action) => group.actions.push((action, rule)),
+            None => group.rule = Some(rule),
+        }
     }
 
     /// The rule for a command.
@@ -71,8 +88,9 @@ impl Rules {
             VARIABLE_LENGTH => u16::from_be_bytes([cdb[8], cdb[9]]),
             _ => u16::from(cdb[1] & 0x1F),
         };
-        let found = self.by_action.get(&(opcode, action)).or_else(|| self.by_opcode.get(&opcode));
-        found.copied().unwrap_or(Rule::UNKNOWN)
+        let Some(group) = self.groups.get(usize::from(opcode)) else { return Rule::UNKNOWN };
+        let of_action = group.actions.iter().find(|(known, _)| *known == action);
+        of_action.map(|(_, rule)| *rule).or(group.rule).unwrap_or(Rule::UNKNOWN)
     }
 }
 
@@ -114,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_service_action_has_a_rule_of_its_own_or_its_operation_codes() {
-        let rule = |treatment| Rule { treatment, is_harmless: true };
+        let rule = |treatment| Rule { treatment, is_harmless: true, attention: None };
         let mut rules = Rules::default();
         rules.add(0xA3, None, rule(Treatment::Pass));
         rules.add(0xA3, Some(0x0A), rule(Treatment::Refuse));

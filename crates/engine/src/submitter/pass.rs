@@ -11,6 +11,7 @@ use crate::shared::{Event, LogicalUnit, Tables};
 use crate::volume::Volume;
 use fairlead_proto::iscsi::task::{Slot, Task};
 use fairlead_proto::scsi::sense::Sense;
+use fairlead_proto::scsi::status;
 use fairlead_proto::scsi::table::Execution;
 use fairlead_sched::accounts::Operation as Accounted;
 use std::sync::Arc;
@@ -121,7 +122,13 @@ impl Submitter {
         let Some(Program::Pass(pass)) = &session.job(slot).program else { return };
         let outcome = pass.outcome();
         self.note_answer(volume, &outcome);
-        if let Some(asc) = outcome.unit_attention() {
+        let cdb = &session.wire.task(slot).cdb;
+        let rule = volume.passes_to().map(|device| device.settings.rules.find(cdb));
+        let attention = match outcome.status {
+            status::GOOD => rule.and_then(|rule| rule.attention),
+            _ => outcome.unit_attention(),
+        };
+        if let Some(asc) = attention {
             self.spread_attention(volume.id, session.record.id, asc);
         }
     }
