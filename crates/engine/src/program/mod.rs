@@ -219,7 +219,7 @@ impl Program {
             Self::WriteSame(program) => program.next(input, unit, buffer),
             Self::Unmap(program) => program.next(input, unit, buffer),
             Self::CompareAndWrite(program) => program.next(input, unit, buffer),
-            Self::Pass(program) => program.next(input),
+            Self::Pass(program) => program.next(input, buffer),
             Self::Simple(program) => program.next(input, buffer),
         }
     }

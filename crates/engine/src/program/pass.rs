@@ -59,8 +59,14 @@ impl Pass {
         if self.direction == Direction::Out { self.length_bytes } else { 0 }
     }
 
-    pub(super) fn next(&mut self, input: Input) -> Step {
+    pub(super) fn next(&mut self, input: Input, buffer: &mut [u8]) -> Step {
         if input == Input::Ready {
+            // The buffer had somebody else's data, and a device may say that it gave more than it did.
+            if let (Direction::In, Some(place)) =
+                (self.direction, buffer.get_mut(..self.length_bytes as usize))
+            {
+                place.fill(0);
+            }
             let kind = Kind::Pass(self.direction);
             let length_bytes = u64::from(self.length_bytes);
             return Step::Io(Operation { kind, offset_bytes: 0, length_bytes, buffer_offset: 0 });
@@ -102,7 +108,7 @@ mod tests {
             let length_bytes = u64::from(expected.in_bytes + expected.out_bytes);
             let kind = Kind::Pass(direction);
             let operation = Operation { kind, offset_bytes: 0, length_bytes, buffer_offset: 0 };
-            assert_eq!(pass.next(Input::Ready), Step::Io(operation));
+            assert_eq!(pass.next(Input::Ready, &mut []), Step::Io(operation));
         }
     }
 
@@ -111,11 +117,22 @@ mod tests {
         let mut pass = Pass::new(expected(700, 0), 4096).expect("it fits");
         pass.ended(Outcome::said(status::CHECK_CONDITION, &[0x72, 3], 512));
         let answer = Answer { status: status::CHECK_CONDITION, sense: None, cdb_bytes: 512 };
-        assert_eq!(pass.next(Input::Done), Step::Send(0, 512, Some(answer)));
+        assert_eq!(pass.next(Input::Done, &mut []), Step::Send(0, 512, Some(answer)));
         let mut pass = Pass::new(expected(0, 700), 4096).expect("it fits");
         pass.ended(Outcome::said(status::GOOD, &[], 700));
         let answer = Answer { status: status::GOOD, sense: None, cdb_bytes: 700 };
-        assert_eq!(pass.next(Input::Done), Step::Answer(answer));
+        assert_eq!(pass.next(Input::Done, &mut []), Step::Answer(answer));
+    }
+
+    #[test]
+    fn nobody_gets_what_was_in_the_buffer_before() {
+        let mut buffer = [7; 1024];
+        let mut pass = Pass::new(expected(700, 0), 4096).expect("it fits");
+        pass.next(Input::Ready, &mut buffer);
+        assert_eq!((buffer[699], buffer[700]), (0, 7));
+        let mut pass = Pass::new(expected(0, 700), 4096).expect("it fits");
+        pass.next(Input::Ready, &mut buffer[700..]);
+        assert_eq!(buffer[700], 7, "what an initiator has sent stays");
     }
 
     #[test]
