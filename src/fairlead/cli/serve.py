@@ -24,7 +24,7 @@ from fairlead.control.kernel_devices import resolution_document
 from fairlead.model.config import EngineConfig, LunConfig, TargetConfig
 from fairlead.model.document import explain_validation
 from fairlead.model.portal import parse_portal
-from fairlead.model.volume import parse_volumes
+from fairlead.model.volume_word import parse_volumes
 
 if TYPE_CHECKING:
     from fairlead.management.server import ManagementServer

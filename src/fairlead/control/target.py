@@ -21,7 +21,7 @@ from fairlead.errors import ConfigError
 from fairlead.model.config import Config, LunConfig, TargetConfig
 from fairlead.model.document import read_change
 from fairlead.model.portal import Portal, parse_portal
-from fairlead.model.volume import VolumeConfig, parse_volume
+from fairlead.model.volume_word import parse_volume
 from fairlead.proto.iscsi.key_offers import KeyOffers
 from fairlead.scsi import pages
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     )
     from fairlead.dataplane.kernel_probe import ProbeKernel
     from fairlead.model.shares import ShareChange
+    from fairlead.model.volume import VolumeConfig
     from fairlead.scsi.identity import Identity
     from fairlead.scsi.logical_unit import LogicalUnit
 

@@ -12,7 +12,8 @@ from fairlead.control import volumes
 from fairlead.control.backing import BackingDevice, SystemView
 from fairlead.control.volumes import _check_unused, _is_thin, _Medium, prepare_volume
 from fairlead.errors import ConfigError
-from fairlead.model.volume import VolumeConfig, parse_volume
+from fairlead.model.volume import VolumeConfig
+from fairlead.model.volume_word import parse_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
