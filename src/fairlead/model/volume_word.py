@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from fairlead.model.iscsi_url import parse_iscsi_url
 from fairlead.model.size import parse_size
 from fairlead.model.volume import FILE_KINDS, NAME_PATTERN, PATHLESS_KINDS, VolumeConfig
 
@@ -20,7 +21,8 @@ def parse_volume(text: str) -> VolumeConfig:
     """Read a volume from one word.
 
     The forms are ``PATH[:SIZE]``, ``file:PATH[:SIZE]``, ``direct:PATH[:SIZE]``,
-    ``null:[NAME:]SIZE``, ``memory:[NAME:]SIZE`` and ``sim:PRESET[,key=value...]:[NAME:]SIZE``.
+    ``null:[NAME:]SIZE``, ``memory:[NAME:]SIZE``, ``sim:PRESET[,key=value...]:[NAME:]SIZE``,
+    ``sg:DEVICE`` and ``iscsi:URL``, or the URL alone: ``iscsi://[USER[%PASSWORD]@]HOST/TARGET/LUN``.
     A path may contain colons: only a last part that begins like a number is taken as a size. The
     volume is named after the last part of its path, or NAME, or its kind.
 
@@ -28,6 +30,10 @@ def parse_volume(text: str) -> VolumeConfig:
         ValueError: says what is wrong and how it is written. (pydantic's is one, too.)
     """
     head, colon, rest = text.partition(":")
+    if colon and head == "sg":
+        return _parse_sg(rest, text)
+    if colon and head == "iscsi":
+        return _parse_iscsi(text if rest.startswith("//") else rest)
     if colon and head in PATHLESS_KINDS:
         return _parse_sized(head, rest, text)
     kind, place = (head, rest) if colon and head in FILE_KINDS else ("file", text)
@@ -59,6 +65,19 @@ def volume_name(path: str) -> str:
     """Return a valid volume name made of the last part of a path."""
     last = path.rstrip("/").rpartition("/")[2]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", last).lstrip("._-")[:64] or "volume"
+
+
+def _parse_sg(path: str, text: str) -> VolumeConfig:
+    if not path:
+        raise ValueError(f"volume {text!r} has no device; write sg:/dev/sg3 or sg:/dev/sdb")
+    return VolumeConfig.model_validate({"name": volume_name(path), "kind": "sg", "path": path})
+
+
+def _parse_iscsi(text: str) -> VolumeConfig:
+    url = parse_iscsi_url(text)
+    # A LUN's number alone says nothing, and the authority's part of a name not much.
+    name = volume_name(f"{url.target.rpartition(':')[2]}-{url.lun}")
+    return VolumeConfig.model_validate({"name": name, "kind": "iscsi", "path": url.whole})
 
 
 def _parse_sized(kind: str, rest: str, text: str) -> VolumeConfig:

@@ -8,6 +8,7 @@ from fairlead.model.volume import VolumeConfig
 from fairlead.model.volume_word import parse_volume, parse_volumes, volume_name
 
 GIB = 1024**3
+LUN = "iscsi://host:3260/iqn.2026-01.example:a"
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,16 @@ GIB = 1024**3
         ("memory:scratch:64M", "memory", "scratch", None, 64 * 1024**2),
         ("sim:ssd-20k:1G", "sim", "sim", None, GIB),
         ("sim:hdd-90,queue=32:disk:1G", "sim", "disk", None, GIB),
+        ("sg:/dev/sg3", "sg", "sg3", "/dev/sg3", None),
+        (
+            "sg:/dev/disk/by-path/pci-0-lun-0:1G",
+            "sg",
+            None,
+            "/dev/disk/by-path/pci-0-lun-0:1G",
+            None,
+        ),
+        ("iscsi://host/iqn.2026-01.example:a/7", "iscsi", "a-7", f"{LUN}/7", None),
+        ("iscsi:iscsi://host/iqn.2026-01.example:a/7", "iscsi", "a-7", f"{LUN}/7", None),
         # Colons of a path are not colons of ours.
         ("/dev/disk/by-path/pci-0000:00:1f.2-ata-1", "file", "pci-0000-00-1f.2-ata-1", None, None),
         ("direct:/dev/disk/by-path/pci-0000:00:1f.2-ata-1:1G", "direct", None, None, GIB),
@@ -57,6 +68,8 @@ def test_forms(text: str, kind: str, name: str | None, path: str | None, size: i
         ("sim:ssd-20k", "needs a device and a size"),
         ("sim:ssd-20k:x:", "has no size; write sim:PRESET:SIZE"),
         ("null:a/b:1G", "'a/b' is not a volume name; use letters"),
+        ("sg:", "volume 'sg:' has no device; write sg:/dev/sg3"),
+        ("iscsi:host", "'host' is not the URL of a LUN; write iscsi://"),
         ("a\0b", "is not a path; name a file or a block device"),
     ],
 )
