@@ -32,6 +32,7 @@ from fairlead.model.volume import LOGICAL_BLOCK_BYTES, PHYSICAL_BLOCK_BYTES_MAX
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fairlead.control.device_facts import DeviceFacts
     from fairlead.devices.interface import DeviceParameters
     from fairlead.model.volume import VolumeConfig
 
@@ -54,12 +55,14 @@ class PreparedVolume:
         backing: the disk below; also for volumes without one, with their kind as name.
         place: what is served, in one unchanging text: the real path, or kind and name.
         is_created: the file was made just now.
+        facts: what a SCSI device that is passed through says of itself; None for other volumes.
     """
 
     spec: VolumeSpec
     backing: BackingDevice
     place: str
     is_created: bool
+    facts: DeviceFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

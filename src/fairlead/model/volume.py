@@ -115,6 +115,11 @@ class VolumeConfig(Model):
         """Whether commands go to a SCSI device as they came."""
         return self.kind in PASS_THROUGH_KINDS
 
+    @property
+    def identity_is_ours(self) -> bool:
+        """Whether initiators recognise a volume of ours, and not a device's own pages."""
+        return not self.is_pass_through or self.identity == "own"
+
     @model_validator(mode="after")
     def _kind_has_what_it_needs(self) -> Self:
         check_pass_through(self)
