@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from fairlead.errors import ConfigError, DataPlaneError, FairleadError
     from fairlead.model.config import Config, LunConfig, TargetConfig
     from fairlead.model.shares import RateChange, ShareChange
-    from fairlead.model.volume import VolumeConfig, parse_volume
+    from fairlead.model.volume import VolumeConfig
+    from fairlead.model.volume_word import parse_volume
 
 __all__ = [
     "Config",
@@ -55,7 +56,7 @@ _HOMES: Final = {
     "VolumeConfig": "fairlead.model.volume",
     "check_config": "fairlead.control.config_file",
     "load_config": "fairlead.control.config_file",
-    "parse_volume": "fairlead.model.volume",
+    "parse_volume": "fairlead.model.volume_word",
 }
 
 

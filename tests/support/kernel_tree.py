@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from typing_extensions import override
 
 from fairlead.control.backing import SystemView, device_number
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+@dataclass(frozen=True)
+class MadeUpView(SystemView):
+    """A view of a tree, with device nodes that are nowhere but here.
+
+    Attributes:
+        nodes: kind and (major, minor) by path.
+        held: paths of block devices that somebody has for himself.
+    """
+
+    nodes: dict[str, tuple[Literal["block", "char"] | None, tuple[int, int]]] = field(
+        default_factory=dict
+    )
+    held: set[str] = field(default_factory=set)
+
+    @override
+    def node(self, path: str) -> tuple[Literal["block", "char"] | None, tuple[int, int]]:
+        return self.nodes[path] if path in self.nodes else super().node(path)
+
+    @override
+    def is_held(self, path: str) -> bool:
+        return path in self.held
+
 
 ALL_ELEVATORS = ("none", "mq-deadline", "kyber", "bfq")
 
@@ -17,7 +44,7 @@ class KernelTree:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self.view = SystemView(sys=root / "sys", proc=root / "proc")
+        self.view = MadeUpView(sys=root / "sys", proc=root / "proc")
         (root / "proc/self").mkdir(parents=True)
         (root / "proc/sys/kernel").mkdir(parents=True)
         (root / "sys/dev/block").mkdir(parents=True)
@@ -81,6 +108,45 @@ class KernelTree:
         (directory / "loop").mkdir()
         (directory / "loop/backing_file").write_text(f"{file}\n")
         return directory
+
+    def scsi_device(
+        self, address: str, *, sg: str | None = "sg3", disk: str | None = None, **says: str
+    ) -> Path:
+        """Add a SCSI device with its nodes: an sg node, and a block device of 8:16.
+
+        Args:
+            address: host, channel, target and LUN.
+            sg: its sg node; None: the driver is not loaded.
+            disk: its block device; None for what is no disk.
+            says: what its files say, ``queue_depth="32"``.
+        """
+        device = self.view.sys / "devices/host2" / address
+        device.mkdir(parents=True)
+        plain = {"scsi_level": "7", "vendor": "ATA     ", "model": "Disk of 1 TB    "}
+        for name, text in {**plain, **says}.items():
+            (device / name).write_text(f"{text}\n")
+        if sg is not None:
+            (self.view.sys / "class/scsi_generic").mkdir(parents=True, exist_ok=True)
+            self._node(device / "scsi_generic" / sg, "char", (21, int(sg.removeprefix("sg"))))
+        if disk is not None:
+            self.disk(disk, "8:16", below=f"host2/{address}/block")
+            self._node(device / "block" / disk, "block", (8, 16))
+        return device
+
+    def tape(self, device: Path, name: str = "st0") -> None:
+        """Let a SCSI device be a tape, with a node of its own."""
+        self._node(device / "scsi_tape" / name, "char", (9, 0))
+
+    def _node(
+        self, directory: Path, kind: Literal["block", "char"], number: tuple[int, int]
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "device").symlink_to(directory.parent.parent)
+        link = self.view.sys / f"dev/{kind}/{number[0]}:{number[1]}"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.exists():
+            link.symlink_to(directory)
+        self.view.nodes[f"/dev/{directory.name}"] = (kind, number)
 
     def mount(
         self, number: str, point: object, type_: str, source: str, options: str = "rw"

@@ -21,7 +21,8 @@ from fairlead.cli.failure import EXIT_FAILED, fail, user_errors
 from fairlead.control.calibration import Step, calibrate
 from fairlead.errors import ConfigError
 from fairlead.model.document import explain_validation
-from fairlead.model.volume import VolumeConfig, parse_volume
+from fairlead.model.volume import VolumeConfig
+from fairlead.model.volume_word import parse_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ from fairlead.cli.doctor_report import doctor_lines
 from fairlead.cli.failure import EXIT_FAILED, user_errors
 from fairlead.control.kernel_doctor import diagnose, diagnosis_document
 from fairlead.model.document import explain_validation
-from fairlead.model.volume import parse_volumes
+from fairlead.model.volume_word import parse_volumes
 
 
 def doctor(

@@ -21,16 +21,18 @@ from fairlead.cli.failure import EXIT_FAILED, EXIT_OK, user_errors
 from fairlead.cli.management_socket import open_management
 from fairlead.cli.open_files import raise_open_file_limit
 from fairlead.control.kernel_devices import resolution_document
+from fairlead.management.documents import volume_document
 from fairlead.model.config import EngineConfig, LunConfig, TargetConfig
 from fairlead.model.document import explain_validation
 from fairlead.model.portal import parse_portal
-from fairlead.model.volume import parse_volumes
+from fairlead.model.volume_word import parse_volumes
 
 if TYPE_CHECKING:
     from fairlead.management.server import ManagementServer
 
 log = logging.getLogger(__name__)
 
+_VOLUME_FIELDS: Final = ("kind", "path", "size_bytes", "device", "scsi_device")
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -87,7 +89,8 @@ def serve(
             metavar="VOLUME",
             help="What to serve: [bold]PATH\\[:SIZE][/bold], file:PATH\\[:SIZE], "
             "direct:PATH\\[:SIZE] (O_DIRECT), null:\\[NAME:]SIZE, memory:\\[NAME:]SIZE, "
-            "sim:PRESET:SIZE (a simulated device, see fairlead sim --presets). "
+            "sim:PRESET:SIZE (a simulated device, see fairlead sim --presets), sg:DEVICE and "
+            "iscsi:URL (a SCSI device's commands are passed on, see docs/pass-through.md). "
             "K, M, G and T count in 1024s. With a SIZE a missing file is created, sparse.",
             show_default=False,
         ),
@@ -300,7 +303,10 @@ def _announce(
 
 
 def _document(target: fairlead.Target, config: fairlead.Config) -> dict[str, Any]:
-    volumes = {volume.name: volume for volume in target.volumes()}
+    facts = target.device_facts()
+    volumes = {
+        volume.name: volume_document(volume, facts.get(volume.name)) for volume in target.volumes()
+    }
     return {
         "ready": True,
         "pid": os.getpid(),
@@ -314,10 +320,7 @@ def _document(target: fairlead.Target, config: fairlead.Config) -> dict[str, Any
                 "lun": lun.lun,
                 "read_only": lun.read_only,
                 "name": lun.volume,
-                "kind": volumes[lun.volume].kind,
-                "path": volumes[lun.volume].path,
-                "size_bytes": volumes[lun.volume].size_bytes,
-                "device": volumes[lun.volume].device,
+                **{field: volumes[lun.volume][field] for field in _VOLUME_FIELDS},
             }
             for lun in target.luns
         ],

@@ -6,11 +6,12 @@ clients contend for.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 # A loop device on a file on a dm on a loop device is already odd; a cycle is not possible in the
 # kernel, so this only bounds the surprise.
@@ -99,6 +100,27 @@ class SystemView:
     def can_write(self, path: Path) -> bool:
         """Tell whether this process may write a file, or make one in a directory."""
         return os.access(path, os.W_OK)
+
+    def node(self, path: str) -> tuple[Literal["block", "char"] | None, tuple[int, int]]:
+        """Return what kind of device node a path leads to, and its (major, minor).
+
+        Raises:
+            OSError: it cannot be looked at.
+        """
+        status = os.stat(path)  # noqa: PTH116  path is text
+        number = os.major(status.st_rdev), os.minor(status.st_rdev)
+        if stat.S_ISBLK(status.st_mode):
+            return "block", number
+        return "char" if stat.S_ISCHR(status.st_mode) else None, number
+
+    def is_held(self, path: str) -> bool:
+        """Tell whether somebody has a block device for himself: a mount, also out of our sight."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            return error.errno == errno.EBUSY
+        os.close(fd)
+        return False
 
     def block_directory(self, device: tuple[int, int]) -> Path | None:
         """Return the sysfs directory of a block device, or None when there is none."""

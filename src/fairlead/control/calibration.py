@@ -143,6 +143,11 @@ def load_words(load: Load) -> str:
 
 def _prepare(volume: VolumeConfig, *, overwrite: bool) -> PreparedVolume:
     path = volume.path
+    if volume.is_pass_through:
+        raise ConfigError(
+            f"{volume.kind} volumes cannot be measured",
+            remedy="measure its block device, if it has one: fairlead calibrate direct:/dev/sdb",
+        )
     if path is None:
         raise ConfigError(
             f"{volume.kind} volumes have no device that could be measured",

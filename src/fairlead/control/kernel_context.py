@@ -48,6 +48,9 @@ _NEEDS: Final[Mapping[KernelContext, tuple[str, ...]]] = {
     "experimental-move-cgroup": ("io_uring",),
     "experimental-set-ioprio": ("io_uring", "keeper"),
 }
+PASSED_BY: Final[Mapping[str, str]] = {"sg": "the sg driver", "iscsi": "libiscsi"}
+"""Kinds of volumes whose commands meet no elevator, and what takes them past."""
+
 NAMES: Final[Mapping[str, str]] = {
     "io_uring": "io_uring",
     "keeper": "threads with a priority of their own",
@@ -174,6 +177,14 @@ def together(resolutions: Sequence[Resolution]) -> Resolution:
     )
 
 
+def goes_past(kind: str) -> str:
+    """Say why no kernel context does anything for a volume of this kind."""
+    return (
+        f"{kind} volumes go past elevators and the block layer's accounts, by {PASSED_BY[kind]}: "
+        "fairlead's own scheduler alone shares them"
+    )
+
+
 def _follow(wish: Wish, findings: KernelFindings) -> tuple[KernelContext, list[Note]]:
     mode: KernelContext = wish.asked
     notes = []
@@ -188,6 +199,8 @@ def _follow(wish: Wish, findings: KernelFindings) -> tuple[KernelContext, list[N
 def _asks_the_kernel(_mode: KernelContext, wish: Wish, _findings: KernelFindings) -> Step:
     if wish.place is not None:
         return None
+    if wish.kind in PASSED_BY:
+        return "off", Note(text=goes_past(wish.kind))
     return "off", Note(text=f"{wish.kind} volumes ask nothing of the kernel")
 
 

@@ -12,7 +12,15 @@ from fairlead.control import blkio_group
 from fairlead.control.backing import SystemView
 from fairlead.control.block_stack import find_place, look_again
 from fairlead.control.elevators import Elevators
-from fairlead.control.kernel_context import EXPERIMENTAL, Wish, elevator_for, resolve, together
+from fairlead.control.kernel_context import (
+    EXPERIMENTAL,
+    PASSED_BY,
+    Wish,
+    elevator_for,
+    goes_past,
+    resolve,
+    together,
+)
 from fairlead.control.kernel_findings import effective_user, find_kernel
 from fairlead.control.log import logger
 from fairlead.dataplane.kernel import KernelOptions
@@ -22,6 +30,7 @@ from fairlead.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
+    from fairlead.control.block_stack import Place
     from fairlead.control.kernel_context import Note, Resolution
     from fairlead.control.kernel_findings import KernelFindings
     from fairlead.dataplane.api import VolumeSpec
@@ -120,8 +129,10 @@ class KernelDevices:
             driver: the data plane's.
 
         Raises:
-            ConfigError: the device's elevator is to be set, and may not be.
+            ConfigError: the device's elevator is to be set, and may not be; or something is asked
+                by name for a device that no elevator sees.
         """
+        _refuse_unseen(self._config, spec)
         asked, sets_elevator = asked_for(self._config, spec.device)
         if asked == "off" and not sets_elevator:
             yield spec
@@ -151,7 +162,7 @@ class KernelDevices:
             asked=asked,
             kind=spec.kind,
             read_only=spec.read_only,
-            place=None if spec.path is None else find_place(spec.path, self._view),
+            place=_place(spec, self._view),
             driver=driver,
             wants_cgroups=self._engine.kernel_cgroups,
             is_polled=self._engine.kernel_rings_polled,
@@ -295,6 +306,29 @@ def refuse_experiments(config: Config, view: SystemView) -> None:
                 where=where,
                 remedy='run as root, or take "ring" or "priority"',
             )
+
+
+def _refuse_unseen(config: Config, spec: VolumeSpec) -> None:
+    """What is asked of all devices just does not hold for this one; by its name it is a mistake."""
+    for index, own in enumerate(config.devices):
+        if spec.kind not in PASSED_BY or own.name != spec.device:
+            continue
+        for field, is_set in (
+            ("kernel_context", own.kernel_context not in (None, "off")),
+            ("set_elevator", own.set_elevator),
+        ):
+            if is_set:
+                raise ConfigError(
+                    f"{own.name} is passed through, and {goes_past(spec.kind)}",
+                    where=f"devices[{index}].{field}",
+                    remedy=f"remove {field}",
+                )
+
+
+def _place(spec: VolumeSpec, view: SystemView) -> Place | None:
+    if spec.path is None or not spec.meets_elevators:
+        return None
+    return find_place(spec.path, view)
 
 
 def resolution_document(resolution: Resolution) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fairlead.control.block_stack import find_place
 from fairlead.control.kernel_context import NAMES, Wish, elevator_for, resolve, together
 from fairlead.control.kernel_devices import asked_for, refuse_experiments, resolution_document
 from fairlead.control.kernel_findings import find_kernel
+from fairlead.control.pass_through import name_unasked
 from fairlead.dataplane.kernel_probe import probe_kernel
 from fairlead.errors import ConfigError
 
@@ -142,7 +143,9 @@ def diagnosis_document(found: Diagnosis) -> dict[str, Any]:
 
 def _wish(config: Config, volume: VolumeConfig, driver: str, view: SystemView) -> Wish:
     device, place = volume.device or f"{volume.kind}:{volume.name}", None
-    if volume.path is not None:
+    if volume.is_pass_through:
+        device = volume.device or name_unasked(volume, view)
+    elif volume.path is not None:
         try:
             device = volume.device or find_backing_device(_existing(volume.path), view).name
             place = find_place(volume.path, view)

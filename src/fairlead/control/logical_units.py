@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from fairlead.scsi import pages, pass_through_unit
 from fairlead.scsi.identity import Identity
 from fairlead.scsi.logical_unit import ROTATION_NONE, ROTATION_NOT_REPORTED, LogicalUnit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fairlead.control.volumes import PreparedVolume
+    from fairlead.scsi.sense import Sense
 
 # The data plane keeps three times the blocks of a COMPARE AND WRITE in one buffer of this size.
 COMPARE_AND_WRITE_BYTES_MAX: Final = 1 << 20
@@ -50,6 +55,50 @@ def volume_identity(
     if serial is not None:
         return Identity.from_serial(serial)
     return Identity.from_name(f"{target_name}\0{place}", installation=where)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedUnit:
+    """What the data plane serves of a volume.
+
+    Attributes:
+        pages: that it answers with.
+        read_only: these initiators may not write.
+        logical_unit: what commands are answered from that come up; None where none do, because the
+            device itself answers them.
+    """
+
+    pages: Mapping[bytes, bytes | Sense]
+    read_only: bool
+    logical_unit: LogicalUnit | None
+
+
+def make_unit(
+    volume: PreparedVolume, *, identity: Identity | None, target_name: str, read_only: bool
+) -> ServedUnit:
+    """Describe a volume to the data plane.
+
+    Args:
+        volume: as prepared.
+        identity: see `volume_identity`; None: a SCSI device's own.
+        target_name: of the target it is reached through.
+        read_only: whether these initiators may not write; a read-only volume is so in any case.
+    """
+    if volume.facts is not None and volume.spec.pass_through is not None:
+        unit = pass_through_unit.PassThroughUnit(
+            device=volume.facts.pages,
+            transfer_bytes_max=volume.spec.pass_through.transfer_bytes_max,
+            target_name=target_name,
+            identity=identity,
+            read_only=read_only or volume.spec.read_only,
+        )
+        return ServedUnit(pass_through_unit.render(unit), unit.read_only, None)
+    if identity is None:
+        raise AssertionError("a volume without a device has an identity of ours")
+    logical_unit = make_logical_unit(
+        volume, identity=identity, target_name=target_name, read_only=read_only
+    )
+    return ServedUnit(pages.render(logical_unit), logical_unit.read_only, logical_unit)
 
 
 def make_logical_unit(

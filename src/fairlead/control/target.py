@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from fairlead.control import logical_units, volumes
+from fairlead.control import logical_units, pass_through, volumes
 from fairlead.control.access import LoginPolicies, check_exposure, read_secrets
 from fairlead.control.accounts import AccountBook
 from fairlead.control.assembly import Parts, Shown, assemble, engine_options
@@ -17,19 +17,20 @@ from fairlead.control.kernel_devices import KernelDevices
 from fairlead.control.log import logger
 from fairlead.control.policies import load_policies
 from fairlead.dataplane.kernel_probe import probe_kernel
+from fairlead.dataplane.pass_through import open_link
 from fairlead.errors import ConfigError
 from fairlead.model.config import Config, LunConfig, TargetConfig
 from fairlead.model.document import read_change
 from fairlead.model.portal import Portal, parse_portal
-from fairlead.model.volume import VolumeConfig, parse_volume
+from fairlead.model.volume_word import parse_volume
 from fairlead.proto.iscsi.key_offers import KeyOffers
-from fairlead.scsi import pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from fairlead.control.backing import SystemView
+    from fairlead.control.device_facts import DeviceFacts
     from fairlead.control.events import EventStream
     from fairlead.control.kernel_context import Resolution
     from fairlead.control.measurement import Context, Snapshot
@@ -44,7 +45,9 @@ if TYPE_CHECKING:
         VolumeSpec,
     )
     from fairlead.dataplane.kernel_probe import ProbeKernel
+    from fairlead.dataplane.pass_through import OpenLink
     from fairlead.model.shares import ShareChange
+    from fairlead.model.volume import VolumeConfig
     from fairlead.scsi.identity import Identity
     from fairlead.scsi.logical_unit import LogicalUnit
 
@@ -95,6 +98,7 @@ class Target:
         drain_s: how long leaving waits for devices.
         view: where the kernel's trees are.
         probe: tries what the kernel allows for contexts; the native one by default.
+        connect: asks SCSI devices what they are; by the native data plane by default.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class Target:
         drain_s: float = DRAIN_S,
         view: SystemView | None = None,
         probe: ProbeKernel = probe_kernel,
+        connect: OpenLink = open_link,
     ) -> None:
         self._config = config or Config()
         if portals is not None:
@@ -117,6 +122,7 @@ class Target:
         self._open_plane = open_plane or _open_native
         self._drain_s = drain_s
         self._view = view
+        self._connect = connect
         self._kernel = KernelDevices(self._config, view, probe)
         self._volumes: dict[str, _Volume] = {}
         self._volume_names: dict[int, str] = {}
@@ -220,7 +226,7 @@ class Target:
             raise ConfigError(
                 f"there is a volume {volume.name!r} already", remedy="give one another name"
             )
-        prepared = await asyncio.to_thread(volumes.prepare_volume, volume, self._view)
+        prepared = await asyncio.to_thread(self._prepare, volume)
         spec, number = await asyncio.to_thread(self._open, plane, prepared.spec)
         await asyncio.to_thread(self._kernel.tell, plane.set_elevator_sees)
         info = next(info for info in plane.volumes() if info.volume == number)
@@ -233,10 +239,12 @@ class Target:
             volume=spec.name,
             kind=spec.kind,
             place=prepared.place,
-            size_bytes=spec.size_bytes,
+            size_bytes="-" if prepared.facts and not spec.size_bytes else spec.size_bytes,
             device=spec.device,
             may_block=info.may_block,
         )
+        if prepared.facts is not None:
+            log.info("volume.device", volume=spec.name, **prepared.facts.log_facts())
         return info
 
     async def add_target(self, target: TargetConfig) -> str:
@@ -340,6 +348,11 @@ class Target:
         """Return the open volumes."""
         return self._running().plane.volumes()
 
+    def device_facts(self) -> dict[str, DeviceFacts]:
+        """Return what SCSI devices that are passed through say of themselves, by volume."""
+        found = ((name, volume.prepared.facts) for name, volume in self._volumes.items())
+        return {name: facts for name, facts in found if facts is not None}
+
     def devices(self) -> list[DeviceInfo]:
         """Return the backing devices of the volumes, and what is known of their costs."""
         return self._running().plane.devices()
@@ -400,6 +413,11 @@ class Target:
             raise RuntimeError("the target is not running: use it inside `async with`")
         return self._parts
 
+    def _prepare(self, volume: VolumeConfig) -> PreparedVolume:
+        if volume.is_pass_through:
+            return pass_through.prepare_pass_through(volume, self._view, self._connect)
+        return volumes.prepare_volume(volume, self._view)
+
     def _open(self, plane: DataPlane, spec: VolumeSpec) -> tuple[VolumeSpec, int]:
         with self._kernel.admit(spec, driver=plane.report()["driver"]) as admitted:
             return admitted, plane.add_volume(admitted)
@@ -409,27 +427,28 @@ class Target:
         if volume is None:
             known = ", ".join(sorted(self._volumes)) or "none"
             raise ConfigError(f"no volume {lun.volume!r}", remedy=f"there are: {known}")
-        if volume.identity is None:
+        if volume.identity is None and volume.config.identity_is_ours:
             volume.identity = logical_units.volume_identity(
                 serial=volume.config.serial,
                 place=volume.prepared.place,
                 target_name=target,
                 where=logical_units.installation(),
             )
-        logical_unit = logical_units.make_logical_unit(
+        unit = logical_units.make_unit(
             volume.prepared,
             identity=volume.identity,
             target_name=target,
             read_only=lun.read_only,
         )
-        number = plane.add_logical_unit(volume=volume.number, pages=pages.render(logical_unit))
-        self._logical_units[number] = logical_unit
+        number = plane.add_logical_unit(volume=volume.number, pages=unit.pages)
+        if unit.logical_unit is not None:
+            self._logical_units[number] = unit.logical_unit
         return ServedLun(
             target=target,
             lun=lun.lun,
             volume=lun.volume,
             device=volume.prepared.spec.device,
-            read_only=logical_unit.read_only,
+            read_only=unit.read_only,
             logical_unit=number,
         )
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Final
 from fairlead.control.backing import (
     BackingDevice,
     SystemView,
-    block_device_number,
     device_number,
     find_backing_device,
 )
+from fairlead.control.in_use import check_unused
 from fairlead.dataplane.api import VolumeSpec
 from fairlead.devices.presets import parse_device
 from fairlead.errors import ConfigError
@@ -32,6 +32,7 @@ from fairlead.model.volume import LOGICAL_BLOCK_BYTES, PHYSICAL_BLOCK_BYTES_MAX
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fairlead.control.device_facts import DeviceFacts
     from fairlead.devices.interface import DeviceParameters
     from fairlead.model.volume import VolumeConfig
 
@@ -54,12 +55,14 @@ class PreparedVolume:
         backing: the disk below; also for volumes without one, with their kind as name.
         place: what is served, in one unchanging text: the real path, or kind and name.
         is_created: the file was made just now.
+        facts: what a SCSI device that is passed through says of itself; None for other volumes.
     """
 
     spec: VolumeSpec
     backing: BackingDevice
     place: str
     is_created: bool
+    facts: DeviceFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def prepare_volume(config: VolumeConfig, view: SystemView | None = None) -> Prep
         status = Path(path).stat()
         _check_type(path, status)
         if stat.S_ISBLK(status.st_mode):
-            _check_unused(path, device_number(status), view)
+            check_unused(path, device_number(status), view)
         medium = _measure(config, path)
         backing = find_backing_device(path, view)
     except OSError as error:
@@ -199,33 +202,6 @@ def _check_type(path: str, status: os.stat_result) -> None:
     }
     kind = kinds.get(stat.S_IFMT(status.st_mode), "neither")
     raise ConfigError(f"{path} is {kind}", remedy="serve a regular file or a block device")
-
-
-def _check_unused(path: str, device: tuple[int, int], view: SystemView) -> None:
-    """Refuse a device that the kernel itself uses, also by one of its partitions."""
-    numbers = {device: path}
-    directory = view.block_directory(device)
-    holders: list[str] = []
-    for part in [] if directory is None else [directory, *directory.glob("*/partition")]:
-        part_directory = part.parent if part.name == "partition" else part
-        major, _, minor = (part_directory / "dev").read_text().strip().partition(":")
-        numbers.setdefault((int(major), int(minor)), f"/dev/{part_directory.name}")
-        holders += [holder.name for holder in (part_directory / "holders").glob("*")]
-    for mount in view.mounts():
-        if mount.device in numbers:
-            raise ConfigError(
-                f"{numbers[mount.device]} is mounted on {mount.mount_point}",
-                remedy=f"unmount it first: umount {mount.mount_point}",
-            )
-    for swap in view.swap_paths():
-        # One out of our name space is still guarded by the kernel's exclusive open.
-        if block_device_number(swap) in numbers:
-            raise ConfigError(f"{swap} is used for swapping", remedy=f"first: swapoff {swap}")
-    if holders:
-        raise ConfigError(
-            f"{path} is in use by {', '.join(sorted(holders))}",
-            remedy=f"serve /dev/{min(holders)} instead, or take it apart first",
-        )
 
 
 def _measure(config: VolumeConfig, path: str) -> _Medium:

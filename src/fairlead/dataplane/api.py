@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fairlead.dataplane.kernel import KernelContext, KernelContextInfo
+    from fairlead.dataplane.pass_through import PassThroughSpec
     from fairlead.devices.interface import DeviceParameters
     from fairlead.proto.iscsi.session import SessionParameters
     from fairlead.sched.device_cost import DeviceCost
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from fairlead.scsi.cdb import Command
     from fairlead.scsi.sense import Sense
 
-VolumeKind: TypeAlias = Literal["file", "direct", "null", "memory", "sim"]
+VolumeKind: TypeAlias = Literal["file", "direct", "null", "memory", "sim", "sg", "iscsi"]
 MayBlock: TypeAlias = Literal["nothing", "stable writes", "writes", "everything"]
 Driver: TypeAlias = Literal["auto", "io_uring", "threads"]
 SchedulerKind: TypeAlias = Literal["fair", "fifo"]
@@ -75,9 +76,11 @@ class VolumeSpec:
     Attributes:
         name: the operator's name, unique in the process.
         kind: what is behind it.
-        path: file or device for ``file`` and ``direct``, otherwise None.
-        size_bytes: served size, a multiple of ``logical_block_bytes``.
-        logical_block_bytes: 512 or 4096.
+        path: file or device for ``file`` and ``direct``, sg node for ``sg``, URL without password
+            for ``iscsi``, otherwise None.
+        size_bytes: served size, a multiple of ``logical_block_bytes``. What a SCSI device has said,
+            for people; 0 where it has said nothing.
+        logical_block_bytes: 512 or 4096; of a SCSI device, what it has said, or 512.
         physical_block_bytes: a power of two, at least ``logical_block_bytes``.
         read_only: opened without write access.
         thin: UNMAP deallocates.
@@ -85,7 +88,8 @@ class VolumeSpec:
         device: the backing device, the second half of every context's key.
         simulated: the device that a ``sim`` volume is as slow as, otherwise None.
         kernel_context: what the kernel sees of contexts; the same for all volumes of a device that
-            have a path, and ``off`` for the others.
+            have a path, and ``off`` for the others, SCSI devices included.
+        pass_through: for ``sg`` and ``iscsi``, otherwise None.
     """
 
     name: str
@@ -100,6 +104,12 @@ class VolumeSpec:
     device: str
     simulated: DeviceParameters | None = None
     kernel_context: KernelContext = "off"
+    pass_through: PassThroughSpec | None = None
+
+    @property
+    def meets_elevators(self) -> bool:
+        """Whether its requests go where the kernel could tell contexts apart."""
+        return self.path is not None and self.pass_through is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,8 +198,9 @@ class VolumeInfo:
     """One open volume.
 
     ``thin``: UNMAP deallocates, as found when it was opened. ``may_block``: which of its requests
-    would make a submitter wait and so get a thread beside it, as its file system says. ``fault`` is
-    why it refuses writes and flushes, None while it does not.
+    would make a submitter wait and so get a thread beside it, as its file system says.
+    ``size_bytes`` is 0 for a SCSI device without capacity. A URL in ``path`` has no password.
+    ``fault`` is why it refuses writes and flushes, None while it does not.
     """
 
     volume: int

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from fairlead.dataplane.api import EngineOptions, Event, VolumeSpec
     from fairlead.dataplane.kernel import KernelContext
+    from fairlead.dataplane.pass_through import PassThroughSpec
     from fairlead.proto.iscsi.session import SessionParameters
     from fairlead.sched.settings import Settings
     from fairlead.scsi.sense import Sense
@@ -95,6 +96,7 @@ class FakeDataPlane:
         answers: answers by upcall.
         settings: of each context that `set_context` was called for.
         drained_s: the argument of `stop`, once stopped.
+        pass_through: how commands go to SCSI devices, by volume.
         elevator_sees: what `set_elevator_sees` was told, by device.
     """
 
@@ -109,6 +111,7 @@ class FakeDataPlane:
         self.elevator_sees: dict[str, bool] = {}
         self._accounts: dict[tuple[str, str], dict[str, Any]] = {}
         self._indexes: dict[tuple[str, str], int] = {}
+        self.pass_through: dict[str, PassThroughSpec] = {}
         self._volumes: dict[int, _Volume] = {}
         self._events: list[Event] = []
         self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -175,12 +178,16 @@ class FakeDataPlane:
         if spec.path is not None and spec.path in paths:
             raise DataPlaneError(f"{spec.path} is served already")
         kernel = self._kernel_contexts().get(spec.device, spec.kernel_context)
-        if spec.path is None and spec.kernel_context != "off":
+        if (spec.kind in ("sg", "iscsi")) != (spec.pass_through is not None):
+            raise DataPlaneError(f"{spec.kind} volumes and rules do not go together")
+        if not spec.meets_elevators and spec.kernel_context != "off":
             raise DataPlaneError(f"{spec.kind} volumes have kernel context off")
-        if spec.path is not None and kernel != spec.kernel_context:
+        if spec.meets_elevators and kernel != spec.kernel_context:
             raise DataPlaneError(f"{spec.device} has kernel context {kernel} already")
         number = self._number()
         self._volumes[number] = _Volume(spec)
+        if spec.pass_through is not None:
+            self.pass_through[spec.name] = spec.pass_through
         return number
 
     def remove_volume(self, volume: int) -> None:
@@ -337,7 +344,7 @@ class FakeDataPlane:
 
     def _kernel_contexts(self) -> dict[str, KernelContext]:
         specs = [volume.spec for volume in self._volumes.values()]
-        return {spec.device: spec.kernel_context for spec in specs if spec.path is not None}
+        return {spec.device: spec.kernel_context for spec in specs if spec.meets_elevators}
 
     def _context_names(self, session: AdoptedSession) -> set[tuple[str, str]]:
         devices = {

@@ -7,7 +7,7 @@ dataclasses of the interface, and nothing else.
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from fairlead import _dataplane
@@ -30,7 +30,9 @@ from fairlead.dataplane.api import (
 )
 from fairlead.dataplane.kernel import KernelProbe
 from fairlead.dataplane.kernel_record import KernelRecord, kernel_context_info
+from fairlead.dataplane.pass_through import LinkAnswer
 from fairlead.errors import DataPlaneError
+from fairlead.model.iscsi_url import without_password
 from fairlead.scsi.commands import data_plane_rows
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
         LunMapping,
         VolumeSpec,
     )
+    from fairlead.dataplane.pass_through import LinkKind
     from fairlead.proto.iscsi.session import SessionParameters
     from fairlead.sched.settings import Settings
     from fairlead.scsi.sense import Sense
@@ -112,11 +115,16 @@ class NativeDataPlane:
 
     def add_volume(self, spec: VolumeSpec) -> int:
         """See `DataPlane.add_volume`."""
+        simulated = None if spec.simulated is None else spec.simulated.plain()
+        plain: dict[str, Any] = {"simulated": simulated}
+        passed = spec.pass_through
+        if passed is not None:
+            plain |= {"pass_through": passed.plain(), "path": passed.url or spec.path}
         try:
-            plain = None if spec.simulated is None else spec.simulated.plain()
-            number = self._plane.add_volume(asdict(spec) | {"simulated": plain})
+            # Only the outermost: what is inside has a plain form of its own.
+            number = self._plane.add_volume(_fields(spec) | plain)
         except RuntimeError as error:
-            raise DataPlaneError(str(error)) from None
+            raise DataPlaneError(without_password(str(error))) from None
         if spec.kernel_context == "ring":
             self._ringed.add(spec.device)
         return number
@@ -189,7 +197,11 @@ class NativeDataPlane:
 
     def volumes(self) -> list[VolumeInfo]:
         """See `DataPlane.volumes`."""
-        return [VolumeInfo(**volume) for volume in self._plane.volumes()]
+        volumes = [VolumeInfo(**volume) for volume in self._plane.volumes()]
+        return [
+            replace(volume, path=without_password(volume.path)) if volume.path else volume
+            for volume in volumes
+        ]
 
     def devices(self) -> list[DeviceInfo]:
         """See `DataPlane.devices`."""
@@ -202,6 +214,30 @@ class NativeDataPlane:
     def stop(self, *, drain_s: float) -> None:
         """See `DataPlane.stop`."""
         self._plane.stop(drain_s)
+
+
+class NativeLink:
+    """`fairlead.dataplane.pass_through.Link` over the extension."""
+
+    def __init__(self, kind: LinkKind, path: str) -> None:
+        try:
+            self._link = _dataplane.PassThroughLink(kind, path)
+        except OSError as error:
+            # The message is about the path, which may hold a password.
+            message = without_password(error.strerror or str(error))
+            raise OSError(error.errno or 0, message) from None
+
+    def execute(self, cdb: bytes, *, data_in_bytes: int, timeout_s: float) -> LinkAnswer:
+        """See `Link.execute`."""
+        return LinkAnswer(**self._link.execute(cdb, data_in_bytes, timeout_s))
+
+    def about(self) -> dict[str, str]:
+        """See `Link.about`."""
+        return self._link.about()
+
+
+def _fields(spec: VolumeSpec) -> dict[str, Any]:
+    return {field.name: getattr(spec, field.name) for field in fields(spec)}
 
 
 def _checked(call: Callable[..., None], *arguments: object) -> None:

@@ -11,6 +11,7 @@ from fairlead.model.shares import FIELDS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fairlead.control.device_facts import DeviceFacts
     from fairlead.control.kernel_context import Resolution
     from fairlead.control.measurement import MeasuredContext, Snapshot
     from fairlead.control.shares import Due, Origin
@@ -102,9 +103,17 @@ def session_document(session: SessionInfo) -> dict[str, Any]:
     return {**asdict(session), "isid": session.isid.hex()}
 
 
-def volume_document(volume: VolumeInfo) -> dict[str, Any]:
-    """Return an open volume."""
-    return asdict(volume)
+def volume_document(volume: VolumeInfo, facts: DeviceFacts | None = None) -> dict[str, Any]:
+    """Return an open volume.
+
+    Of a SCSI device that is passed through, ``scsi_device`` is what it says of itself, and
+    ``size_bytes`` is None where it has said nothing; of other volumes ``scsi_device`` is None.
+    """
+    return {
+        **asdict(volume),
+        "size_bytes": volume.size_bytes if facts is None else facts.size_bytes,
+        "scsi_device": None if facts is None else facts.document(),
+    }
 
 
 def _fields_of(item: Any) -> dict[str, Any]:

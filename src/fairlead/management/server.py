@@ -132,7 +132,10 @@ class _Api:
 
     async def volumes(self, request: web.Request) -> web.Response:
         _refuse_query(request, allowed=())
-        volumes = [volume_document(volume) for volume in self._target.volumes()]
+        facts = self._target.device_facts()
+        volumes = [
+            volume_document(volume, facts.get(volume.name)) for volume in self._target.volumes()
+        ]
         return web.json_response({"volumes": volumes})
 
     def _outcome(self, pattern: str, changed: list[str]) -> dict[str, Any]:

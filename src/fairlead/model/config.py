@@ -175,6 +175,7 @@ class Config(Model):
             *_check_unique(self),
             *_check_targets(self),
             *_check_accounts(self),
+            *_check_kernel_context(self),
             *check_groups(self),
             *check_shares(self),
         ]
@@ -209,6 +210,18 @@ class Config(Model):
     def target_name(self, volume: str) -> str:
         """Return the name of a target called after a volume."""
         return normalise(f"{self.naming.authority}:{volume}")
+
+
+def _check_kernel_context(config: Config) -> Iterator[Mistake]:
+    """Beside other volumes it just does not hold for SCSI devices; with these alone for nothing."""
+    asked = config.engine.kernel_context
+    if asked != "off" and config.volumes and all(v.is_pass_through for v in config.volumes):
+        yield (
+            ("engine", "kernel_context"),
+            asked,
+            "all volumes are SCSI devices, and their commands go past elevators and the block "
+            "layer's accounts: fairlead's own scheduler alone shares them; leave it off",
+        )
 
 
 def _check_unique(config: Config) -> Iterator[Mistake]:

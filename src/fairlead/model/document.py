@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from fairlead.errors import ConfigError
 from fairlead.model.config import Config
+from fairlead.model.iscsi_url import without_password
 from fairlead.model.shares import ShareChange
 from fairlead.model.source_lines import KeyPath, find_line, source_lines
 
@@ -29,7 +30,7 @@ M = TypeVar("M", bound=BaseModel)
 _VALUE_CHARACTERS_MAX: Final = 80
 _SYNTAX_LINE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _FIELD: Final = re.compile(r"([A-Za-z_]\w*)|\[(\d+)\]", re.ASCII)
-_SECRET_FIELDS: Final = frozenset({"secret"})
+_SECRET_FIELDS: Final = frozenset({"password", "secret"})
 
 # What may stand in a field, where a pattern says it; the pattern itself teaches nobody.
 _PATTERN_RULES: Final = {
@@ -207,7 +208,7 @@ def _shown(path: KeyPath, details: ErrorDetails) -> str | None:
         return None
     if _SECRET_FIELDS.intersection(map(str, path)):
         return None
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+    text = f'"{without_password(value)}"' if isinstance(value, str) else str(value)
     if isinstance(value, bool):
         text = text.lower()
     is_long = len(text) > _VALUE_CHARACTERS_MAX

@@ -6,6 +6,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Model(BaseModel):
-    """A part of the configuration. Checked when built; never changed afterwards."""
+    """A part of the configuration. Checked when built; never changed afterwards.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    What pydantic says of a mistake does not show the input, which may hold a secret; whoever
+    explains the mistake to people shows the value (`fairlead.model.document`).
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True
+    )

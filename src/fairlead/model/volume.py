@@ -1,29 +1,25 @@
-"""A volume as the operator describes it: in a TOML table, or in one word on the command line."""
+"""A volume as the operator describes it in a TOML table."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from fairlead.model.duration import DurationNs
 from fairlead.model.frozen import Model
-from fairlead.model.size import SizeBytes, parse_size
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from fairlead.model.iscsi_url import check_password, parse_iscsi_url
+from fairlead.model.pass_through import PASS_THROUGH_KINDS, DeviceIdentity, check_pass_through
+from fairlead.model.size import SizeBytes
 
 LOGICAL_BLOCK_BYTES: Final = 512  # Used where neither the operator nor the kernel says otherwise.
 PHYSICAL_BLOCK_BYTES_MAX: Final = 1 << 20
 
-_KINDS: Final = ("file", "direct")
-_PATHLESS_KINDS: Final = ("null", "memory", "sim")
-_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-# What may stand behind the last colon of a path and still be meant as a size: "1G", "12", "1GB".
-# "1f.2-ata-1" of /dev/disk/by-path is not.
-_SIZE_LIKE: Final = re.compile(r"\d+(\.\d+)?[A-Za-z]{0,3}", re.ASCII)
+FILE_KINDS: Final = ("file", "direct")
+PATHLESS_KINDS: Final = ("null", "memory", "sim")
+NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
-VolumeName = Annotated[str, Field(pattern=_NAME)]
+VolumeName = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 class VolumeConfig(Model):
@@ -32,21 +28,30 @@ class VolumeConfig(Model):
     Attributes:
         name: the operator's name for it; letters, digits, ``.``, ``_``, ``-``, at most 64.
         kind: ``file`` (through the page cache), ``direct`` (O_DIRECT), ``null`` (stores nothing),
-            ``memory`` (gone with the process), ``sim`` (``memory`` as slow as a simulated device).
+            ``memory`` (gone with the process), ``sim`` (``memory`` as slow as a simulated device),
+            ``sg`` (a SCSI device of this host), ``iscsi`` (a LUN of another target).
         model: that device, ``PRESET[,key=value...]``; only for ``sim``.
-        path: file or block device; only for ``file`` and ``direct``.
+        path: file or block device for ``file`` and ``direct``, SCSI device for ``sg``, URL without
+            password for ``iscsi``; the others have none.
         size: in bytes, or with K, M, G, T (binary). A missing file is created with it, sparse.
         logical_block_bytes: 512 or 4096.
         physical_block_bytes: what the medium writes at once; a power of two.
-        read_only: opened without write access; initiators see a write-protected unit.
+        read_only: opened without write access; initiators see a write-protected unit. A SCSI
+            device gets no command that may change anything.
         thin: UNMAP gives space back.
         write_through: every write is on stable storage when it is answered.
         serial: unit serial number; by default derived, and stable, from target name and path.
         device: backing device for the I/O contexts, where the kernel's view is not the right one.
+        identity: only for ``sg`` and ``iscsi``: whether initiators recognise the ``device`` itself,
+            or a volume of ours (``own``).
+        allow: only there: dangerous commands that are passed on all the same, by name.
+        timeout: only there: how long a command may take, 1 s to 24 h, in nanoseconds.
+        password: only for ``iscsi``; of the user in the URL, and taken from there if it is there.
+        password_file: path of a file with it; one final newline is not part of it.
     """
 
     name: VolumeName
-    kind: Literal["file", "direct", "null", "memory", "sim"] = "file"
+    kind: Literal["file", "direct", "null", "memory", "sim", "sg", "iscsi"] = "file"
     model: Annotated[str, Field(pattern=r"^[ -~]{1,256}$")] | None = None
     path: str | None = None
     size: SizeBytes | None = None
@@ -57,10 +62,33 @@ class VolumeConfig(Model):
     write_through: bool = False
     serial: Annotated[str, Field(pattern=r"^[0-9A-Za-z._:-]{1,36}$")] | None = None
     device: Annotated[str, Field(pattern=r"^[ -~]{1,64}$")] | None = None
+    identity: DeviceIdentity = "device"
+    allow: tuple[str, ...] = ()
+    timeout: DurationNs | None = None
+    password: SecretStr | None = None
+    password_file: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _password_leaves_the_url(cls, data: Any) -> Any:
+        path = data.get("path") if isinstance(data, dict) and data.get("kind") == "iscsi" else None
+        try:
+            url = parse_iscsi_url(path.strip()) if isinstance(path, str) else None
+        except ValueError:
+            return data  # The check of the field explains it.
+        if url is None:
+            return data
+        if url.password is None:
+            return {**data, "path": url.shown}
+        if data.get("password") is not None:
+            raise ValueError("there are two passwords; keep one: in the URL or in password")
+        return {**data, "path": url.shown, "password": url.password}
 
     @field_validator("path")
     @classmethod
-    def _path_is_usable(cls, path: str | None) -> str | None:
+    def _path_is_usable(cls, path: str | None, info: ValidationInfo) -> str | None:
+        if path is not None and info.data.get("kind") == "iscsi":
+            parse_iscsi_url(path)
         if path is not None and (not path or "\0" in path):
             raise ValueError(f"{path!r} is not a path; name a file or a block device")
         return path
@@ -75,9 +103,29 @@ class VolumeConfig(Model):
             f"take a power of two from 512 to {PHYSICAL_BLOCK_BYTES_MAX}"
         )
 
+    @field_validator("password")
+    @classmethod
+    def _password_is_usable(cls, password: SecretStr | None) -> SecretStr | None:
+        if password is not None:
+            check_password(password.get_secret_value())
+        return password
+
+    @property
+    def is_pass_through(self) -> bool:
+        """Whether commands go to a SCSI device as they came."""
+        return self.kind in PASS_THROUGH_KINDS
+
+    @property
+    def identity_is_ours(self) -> bool:
+        """Whether initiators recognise a volume of ours, and not a device's own pages."""
+        return not self.is_pass_through or self.identity == "own"
+
     @model_validator(mode="after")
     def _kind_has_what_it_needs(self) -> Self:
-        if self.kind in ("file", "direct") and self.path is None:
+        check_pass_through(self)
+        if self.is_pass_through:
+            return self
+        if self.kind in FILE_KINDS and self.path is None:
             raise ValueError(f'a {self.kind} volume needs a path; add path = "..."')
         if (self.kind == "sim") != (self.model is not None):
             raise ValueError(
@@ -85,7 +133,7 @@ class VolumeConfig(Model):
                 if self.kind == "sim"
                 else f"a {self.kind} volume simulates nothing; remove model, or use kind sim"
             )
-        if self.kind in _PATHLESS_KINDS:
+        if self.kind in PATHLESS_KINDS:
             if self.path is not None:
                 raise ValueError(f"a {self.kind} volume has no path; remove path")
             if self.size is None:
@@ -102,78 +150,3 @@ class VolumeConfig(Model):
                 f"{logical} bytes; take at least {logical}"
             )
         return self
-
-
-def parse_volume(text: str) -> VolumeConfig:
-    """Read a volume from one word.
-
-    The forms are ``PATH[:SIZE]``, ``file:PATH[:SIZE]``, ``direct:PATH[:SIZE]``,
-    ``null:[NAME:]SIZE``, ``memory:[NAME:]SIZE`` and ``sim:PRESET[,key=value...]:[NAME:]SIZE``.
-    A path may contain colons: only a last part that begins like a number is taken as a size. The
-    volume is named after the last part of its path, or NAME, or its kind.
-
-    Raises:
-        ValueError: says what is wrong and how it is written. (pydantic's is one, too.)
-    """
-    head, colon, rest = text.partition(":")
-    if colon and head in _PATHLESS_KINDS:
-        return _parse_sized(head, rest, text)
-    kind, place = (head, rest) if colon and head in _KINDS else ("file", text)
-    path, size = _split_size(place)
-    if not path:
-        raise ValueError(f"volume {text!r} has no path; write PATH[:SIZE] or KIND:PATH[:SIZE]")
-    return VolumeConfig.model_validate(
-        {"name": volume_name(path), "kind": kind, "path": path, "size": size}
-    )
-
-
-def parse_volumes(texts: Iterable[str]) -> tuple[VolumeConfig, ...]:
-    """Read volumes from words; where names would be equal, later ones get ``-2``, ``-3``.
-
-    Raises:
-        ValueError: see `parse_volume`.
-    """
-    volumes: dict[str, VolumeConfig] = {}
-    for volume in map(parse_volume, texts):
-        name, count = volume.name, 1
-        while name.lower() in volumes:
-            count += 1
-            name = f"{volume.name[:60]}-{count}"
-        volumes[name.lower()] = volume.model_copy(update={"name": name})
-    return tuple(volumes.values())
-
-
-def volume_name(path: str) -> str:
-    """Return a valid volume name made of the last part of a path."""
-    last = path.rstrip("/").rpartition("/")[2]
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", last).lstrip("._-")[:64] or "volume"
-
-
-def _parse_sized(kind: str, rest: str, text: str) -> VolumeConfig:
-    first, _, size = rest.rpartition(":")
-    model, name = None, first
-    written, example = f"{kind}:SIZE", f"{kind}:1G"
-    if kind == "sim":
-        model, _, name = first.partition(":")
-        written, example = "sim:PRESET:SIZE", "sim:ssd-20k:1G"
-        if not model:
-            raise ValueError(
-                f"volume {text!r} needs a device and a size; write {written}, for example {example}"
-            )
-    if not size:
-        raise ValueError(f"volume {text!r} has no size; write {written}, for example {example}")
-    if name and not re.fullmatch(_NAME, name):
-        raise ValueError(
-            f"{name!r} is not a volume name; "
-            "use letters, digits, '.', '_' and '-', at most 64, the first a letter or digit"
-        )
-    return VolumeConfig.model_validate(
-        {"name": name or kind, "kind": kind, "size": parse_size(size), "model": model}
-    )
-
-
-def _split_size(place: str) -> tuple[str, int | None]:
-    path, colon, last = place.rpartition(":")
-    if colon and _SIZE_LIKE.fullmatch(last):
-        return path, parse_size(last)
-    return place, None

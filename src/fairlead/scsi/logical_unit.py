@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from fairlead.scsi.identity import Identity
@@ -22,6 +22,35 @@ _U64_MAX: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 UNLIMITED: Final = _U32_MAX
 """MAXIMUM UNMAP LBA COUNT and BLOCK DESCRIPTOR COUNT: no limit."""
+
+
+class NamedUnit(Protocol):
+    """What the pages that identify a unit need to know of it; see `LogicalUnit`."""
+
+    @property
+    def identity(self) -> Identity:
+        """Serial number and designators."""
+        ...
+
+    @property
+    def target_name(self) -> str:
+        """The iSCSI name of the target it is reached through."""
+        ...
+
+    @property
+    def portal_group_tag(self) -> int:
+        """Of the portal group it is reached through, 1..65535."""
+        ...
+
+    @property
+    def relative_target_port(self) -> int:
+        """1..65535."""
+        ...
+
+    @property
+    def target_port_group(self) -> int:
+        """0..65535."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

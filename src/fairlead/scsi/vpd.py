@@ -15,7 +15,7 @@ from fairlead.scsi import inquiry
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fairlead.scsi.logical_unit import LogicalUnit
+    from fairlead.scsi.logical_unit import LogicalUnit, NamedUnit
 
 SUPPORTED_PAGES: Final = 0x00
 UNIT_SERIAL_NUMBER: Final = 0x80
@@ -56,12 +56,12 @@ def supported_pages(_lu: LogicalUnit) -> bytes:
     return bytes(sorted(PAGES))
 
 
-def unit_serial_number(lu: LogicalUnit) -> bytes:
+def unit_serial_number(lu: NamedUnit) -> bytes:
     """Return the serial number. Spec: SPC-4 r37, Unit Serial Number."""
     return lu.identity.unit_serial.encode("ascii")
 
 
-def device_identification(lu: LogicalUnit) -> bytes:
+def device_identification(lu: NamedUnit) -> bytes:
     """Name the logical unit, its target port and its target.
 
     The SCSI name of a port is the target name, ",t,0x" and the portal group tag; that of the target
@@ -156,17 +156,24 @@ PAGES: Final[Mapping[int, Callable[[LogicalUnit], bytes]]] = MappingProxyType(
 def render(lu: LogicalUnit) -> dict[bytes, bytes]:
     """Return INQUIRY key -> VPD page, untruncated, for every page."""
     return {
-        inquiry.key(code): _page(inquiry.DIRECT_ACCESS_BLOCK_DEVICE, code, body(lu))
+        inquiry.key(code): page(inquiry.DIRECT_ACCESS_BLOCK_DEVICE, code, body(lu))
         for code, body in PAGES.items()
     }
 
 
 def supported_pages_without_logical_unit() -> bytes:
     """Return the Supported VPD Pages page for a LUN without logical unit: it lists itself."""
-    return _page(inquiry.NO_LOGICAL_UNIT, SUPPORTED_PAGES, bytes((SUPPORTED_PAGES,)))
+    return page(inquiry.NO_LOGICAL_UNIT, SUPPORTED_PAGES, bytes((SUPPORTED_PAGES,)))
 
 
-def _page(peripheral: int, code: int, body: bytes) -> bytes:
+def page(peripheral: int, code: int, body: bytes) -> bytes:
+    """Return a page: the header, then its body.
+
+    Args:
+        peripheral: byte 0, as in the unit's standard INQUIRY data.
+        code: of the page.
+        body: at most 65535 bytes.
+    """
     return bytes((peripheral, code)) + len(body).to_bytes(2) + body
 
 

@@ -12,7 +12,7 @@ from fairlead.control.calibration import WRITE_FACTOR_DISK, WRITE_FACTOR_FLASH, 
 from fairlead.dataplane.api import LatencyUs
 from fairlead.dataplane.calibration import NativeBench, Sample
 from fairlead.errors import ConfigError, DataPlaneError
-from fairlead.model.volume import parse_volume
+from fairlead.model.volume_word import parse_volume
 
 if TYPE_CHECKING:
     from pathlib import Path

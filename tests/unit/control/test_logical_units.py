@@ -8,7 +8,8 @@ import pytest
 
 from fairlead.control.logical_units import installation, make_logical_unit, volume_identity
 from fairlead.control.volumes import prepare_volume
-from fairlead.model.volume import VolumeConfig, parse_volume
+from fairlead.model.volume import VolumeConfig
+from fairlead.model.volume_word import parse_volume
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fairlead.dataplane import native
 from fairlead.dataplane.api import ContextReleased, EngineOptions, VolumeSpec
+from fairlead.dataplane.pass_through import PassThroughSpec, open_link
+from fairlead.errors import DataPlaneError
+from fairlead.scsi.pass_through import Rule, Treatment
 
 if TYPE_CHECKING:
     from fairlead.dataplane.kernel import KernelContext
@@ -27,9 +31,19 @@ class Extension:
 
     def __init__(self, **_: object) -> None:
         self.kernel: dict[str, Any] | None = None
+        self.given: dict[str, Any] = {}
+        self.trouble: str | None = None
 
-    def add_volume(self, _fields: dict[str, Any]) -> int:
+    def add_volume(self, fields: dict[str, Any]) -> int:
+        self.given = fields
+        if self.trouble is not None:
+            raise RuntimeError(self.trouble)
         return 1
+
+    def volumes(self) -> list[dict[str, Any]]:
+        fields = ("name", "kind", "path", "size_bytes", "device", "thin")
+        told = {name: self.given[name] for name in fields}
+        return [told | {"volume": 1, "may_block": "nothing", "fault": None}]
 
     def contexts(self) -> list[dict[str, Any]]:
         time = (0.0, 0.0, 0.0)
@@ -109,3 +123,78 @@ def test_what_went_by_a_ring_is_known_after_the_end(plane: native.NativeDataPlan
     assert isinstance(event, ContextReleased)
     assert event.context.kernel is not None
     assert event.context.kernel.ring_requests == 7
+
+
+SHOWN = "iscsi://bob@host:3260/iqn.2026-01.example:disk/0"
+WHOLE = "iscsi://bob%s3cret@host:3260/iqn.2026-01.example:disk/0"
+LUN = VolumeSpec(
+    name="v",
+    kind="iscsi",
+    path=SHOWN,
+    size_bytes=0,
+    logical_block_bytes=512,
+    physical_block_bytes=512,
+    read_only=False,
+    thin=False,
+    write_through=False,
+    device="disk/0",
+    pass_through=PassThroughSpec(
+        rules=(Rule(0x12, None, Treatment.PAGE, is_harmless=True),),
+        timeout_ns=1,
+        transfer_bytes_max=4096,
+        commands_max=2,
+        url=WHOLE,
+    ),
+)
+
+
+def test_a_scsi_device_crosses_as_plain_data(plane: native.NativeDataPlane) -> None:
+    plane.add_volume(LUN)
+    given = extension(plane).given
+    rule = {"opcode": 0x12, "service_action": None, "treatment": "PAGE", "is_harmless": True}
+    assert given["pass_through"] == {
+        "rules": [rule],
+        "timeout_ns": 1,
+        "transfer_bytes_max": 4096,
+        "commands_max": 2,
+    }
+    assert type(given["pass_through"]["rules"][0]["treatment"]) is str
+    assert (given["kind"], given["path"]) == ("iscsi", WHOLE)
+    serve(plane, "off", "sda")
+    assert extension(plane).given["pass_through"] is None
+
+
+def test_a_password_goes_down_and_does_not_come_back(plane: native.NativeDataPlane) -> None:
+    plane.add_volume(LUN)
+    assert [volume.path for volume in plane.volumes()] == [SHOWN]
+    extension(plane).trouble = f"{WHOLE} is not there"
+    with pytest.raises(DataPlaneError) as caught:
+        plane.add_volume(LUN)
+    assert str(caught.value) == "iscsi://bob@host:3260/iqn.2026-01.example:disk/0 is not there"
+    assert "s3cret" not in repr(LUN)
+
+
+class ExtensionLink:
+    """Stands in for the extension's link."""
+
+    def __init__(self, kind: str, path: str) -> None:
+        if kind == "iscsi":
+            raise OSError(errno.ECONNREFUSED, f"no way to {path}")
+
+    def execute(self, cdb: bytes, data_in_bytes: int, timeout_s: float) -> dict[str, Any]:
+        assert (data_in_bytes, timeout_s) == (36, 1.5)
+        return {"status": 2, "sense": b"s", "data": cdb, "failure": None}
+
+    def about(self) -> dict[str, str]:
+        return {"interface": "made up"}
+
+
+def test_a_link_asks_the_extension(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairlead._dataplane.PassThroughLink", ExtensionLink, raising=False)
+    link = open_link("sg", "/dev/sg3")
+    answer = link.execute(b"cdb", data_in_bytes=36, timeout_s=1.5)
+    assert (answer.status, answer.sense, answer.data, answer.failure) == (2, b"s", b"cdb", None)
+    assert link.about() == {"interface": "made up"}
+    with pytest.raises(OSError, match="no way to") as caught:
+        open_link("iscsi", WHOLE)
+    assert (caught.value.errno, caught.value.strerror) == (errno.ECONNREFUSED, f"no way to {SHOWN}")

@@ -3,68 +3,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fairlead.model.volume import VolumeConfig, parse_volume, parse_volumes, volume_name
+from fairlead.model.document import explain_validation
+from fairlead.model.volume import VolumeConfig
 
-GIB = 1024**3
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "name", "path", "size"),
-    [
-        ("disk.img", "file", "disk.img", "disk.img", None),
-        ("/srv/disk.img:1G", "file", "disk.img", "/srv/disk.img", GIB),
-        ("file:disk.img:1G", "file", "disk.img", "disk.img", GIB),
-        ("direct:/dev/sdb", "direct", "sdb", "/dev/sdb", None),
-        ("direct:/dev/sdb1:10G", "direct", "sdb1", "/dev/sdb1", 10 * GIB),
-        ("null:1G", "null", "null", None, GIB),
-        ("null:fast:1G", "null", "fast", None, GIB),
-        ("memory:64M", "memory", "memory", None, 64 * 1024**2),
-        ("memory:scratch:64M", "memory", "scratch", None, 64 * 1024**2),
-        ("sim:ssd-20k:1G", "sim", "sim", None, GIB),
-        ("sim:hdd-90,queue=32:disk:1G", "sim", "disk", None, GIB),
-        # Colons of a path are not colons of ours.
-        ("/dev/disk/by-path/pci-0000:00:1f.2-ata-1", "file", "pci-0000-00-1f.2-ata-1", None, None),
-        ("direct:/dev/disk/by-path/pci-0000:00:1f.2-ata-1:1G", "direct", None, None, GIB),
-        ("file:null:1G", "file", "null", "null", GIB),
-        ("nullify:1G", "file", "nullify", "nullify", GIB),
-    ],
-)
-def test_forms(text: str, kind: str, name: str | None, path: str | None, size: int | None) -> None:
-    volume = parse_volume(text)
-    assert (volume.kind, volume.size) == (kind, size)
-    assert name is None or volume.name == name
-    assert path is None or volume.path == path
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "has no path; write PATH"),
-        (":1G", "has no path; write PATH"),
-        ("file:", "has no path"),
-        ("direct::1G", "has no path"),
-        ("disk.img:1X", "'1X' is not a size; write a whole number"),
-        ("disk.img:1GB", "'1GB' is not a size"),
-        ("disk.img:1.5G", "'1.5G' is not a size"),
-        ("disk.img:0", "size 0 is out of range"),
-        ("disk.img:1000", "size 1000 is not a multiple of the logical block of 512 bytes; 512 is"),
-        ("null:", "'null:' has no size; write null:SIZE, for example null:1G"),
-        ("memory:name:", "has no size; write memory:SIZE"),
-        ("memory:big", "'big' is not a size"),
-        ("sim:1G", "needs a device and a size; write sim:PRESET:SIZE"),
-        ("sim:ssd-20k", "needs a device and a size"),
-        ("sim:ssd-20k:x:", "has no size; write sim:PRESET:SIZE"),
-        ("null:a/b:1G", "'a/b' is not a volume name; use letters"),
-        ("a\0b", "is not a path; name a file or a block device"),
-    ],
-)
-def test_mistakes_are_explained(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match="(?s)" + message.replace("'", ".")):
-        parse_volume(text)
+SG = {"kind": "sg", "path": "/dev/sg3"}
+LUN = {"kind": "iscsi", "path": "iscsi://host/iqn.2026-01.example:a/0"}
+SECRET = "s3cr%t/:?"
 
 
 @pytest.mark.parametrize(
@@ -76,6 +22,24 @@ def test_mistakes_are_explained(text: str, message: str) -> None:
         ({"kind": "sim", "size": 512}, 'a sim volume needs a device; add model = "ssd-20k"'),
         ({"path": "x", "model": "ssd-20k"}, "a file volume simulates nothing; remove model"),
         ({"kind": "memory"}, 'a memory volume needs a size; add size = "1G"'),
+        ({"kind": "sg"}, 'an sg volume needs a device; add path = "/dev/sg3"'),
+        ({"kind": "iscsi"}, 'an iscsi volume needs a device; add path = "iscsi://'),
+        ({**SG, "size": "1G"}, "an sg volume has no size: the device itself says how large"),
+        ({**SG, "thin": True}, "an sg volume has no thin"),
+        ({**SG, "write_through": True}, "an sg volume has no write_through: its cache is set by"),
+        ({**SG, "logical_block_bytes": 512}, "an sg volume has no logical_block_bytes"),
+        ({**SG, "physical_block_bytes": 512}, "an sg volume has no physical_block_bytes"),
+        ({**SG, "model": "ssd-20k"}, "an sg volume has no model: it simulates nothing"),
+        ({**SG, "serial": "S1"}, 'remove serial, or add identity = "own"'),
+        ({**SG, "timeout": "500ms"}, "timeout is 0.5 s; take 1s to 24h"),
+        ({**SG, "timeout": "25h"}, "timeout is 90000 s; take 1s to 24h"),
+        ({**SG, "timeout": "soon"}, "'soon' is not a duration; write a whole number and ms, s, m"),
+        ({**SG, "timeout": 1.5}, "1.5 is not a duration"),
+        ({**SG, "timeout": "0s"}, "'0s' is no time at all"),
+        ({**SG, "password": "p"}, "a device of this host asks for no password; remove password"),
+        ({**LUN, "password": "p"}, "there is a password and no user; name the user in path"),
+        ({"path": "x", "allow": ["FORMAT UNIT"]}, "a file volume passes nothing to a SCSI device"),
+        ({"path": "x", "identity": "device"}, "remove identity"),
         (
             {"kind": "null", "size": 5120, "logical_block_bytes": 4096},
             "size 5120 is not a multiple of the logical block of 4096 bytes; 4096 is",
@@ -96,23 +60,57 @@ def test_contradictions_are_explained(fields: dict[str, Any], message: str) -> N
     assert message in str(caught.value)
 
 
-@given(st.text(min_size=1, max_size=300))
-def test_any_path_gives_a_valid_name(path: str) -> None:
-    VolumeConfig(name=volume_name(path), path="x")
-
-
-def test_equal_names_get_numbers() -> None:
-    volumes = parse_volumes(["a/disk.img", "b/disk.img", "c/DISK.img", "null:1G", "null:2G"])
-    assert [volume.name for volume in volumes] == [
-        "disk.img",
-        "disk.img-2",
-        "DISK.img-3",
-        "null",
-        "null-2",
-    ]
-
-
 def test_a_volume_does_not_change() -> None:
-    volume = parse_volume("null:1G")
+    volume = VolumeConfig(name="v", path="x")
     with pytest.raises(ValidationError, match="frozen"):
         volume.size = 1  # type: ignore[misc]
+
+
+def test_a_pass_through_volume_says_what_it_needs() -> None:
+    volume = VolumeConfig.model_validate({"name": "v", **SG, "timeout": "15m", "thin": False})
+    assert (volume.is_pass_through, volume.identity, volume.allow) == (True, "device", ())
+    assert volume.timeout == 900 * 10**9
+    assert VolumeConfig.model_validate({"name": "v", **SG, "timeout": 90}).timeout == 90 * 10**9
+    own = VolumeConfig.model_validate({"name": "v", **SG, "identity": "own", "serial": "S1"})
+    assert own.serial == "S1"
+    assert not VolumeConfig(name="v", path="x").is_pass_through
+
+
+def test_a_password_leaves_the_url() -> None:
+    path = f"iscsi://bob%{SECRET}@host/iqn.2026-01.example:a/0"
+    volume = VolumeConfig.model_validate({"name": "v", "kind": "iscsi", "path": path})
+    assert volume.path == "iscsi://bob@host:3260/iqn.2026-01.example:a/0"
+    assert volume.password is not None
+    assert volume.password.get_secret_value() == SECRET
+    assert SECRET not in repr(volume) + str(volume)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"path": f"iscsi://bob%{SECRET}@host/iqn.2026-01.example:a/x"}, "a target's name and a"),
+        ({"path": f"iscsi://bob:{SECRET}@host/iqn.2026-01.example:a/0"}, "told from a password"),
+        ({"path": f"iscsi://bob%{SECRET}@@host/iqn.2026-01.example:a/0"}, "without @"),
+        (
+            {"path": f"iscsi://bob%{SECRET}@host/iqn.2026-01.example:a/0", "password": SECRET},
+            "there are two passwords",
+        ),
+        (
+            {
+                "path": f"iscsi://bob%{SECRET}@host/iqn.2026-01.example:a/0",
+                "password_file": "/etc/p",
+            },
+            "there are two passwords",
+        ),
+        ({"path": LUN["path"], "password": f"{SECRET} "}, "there is a password and no user"),
+        ({"path": LUN["path"], "password": f"{SECRET} x"}, "the password cannot be used"),
+        ({"path": LUN["path"], "password": f"{SECRET}", "size": 5}, "has no size"),
+    ],
+)
+def test_no_mistake_shows_a_password(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        VolumeConfig.model_validate({"name": "v", "kind": "iscsi", **fields})
+    explained = str(explain_validation(caught.value, VolumeConfig))
+    for text in (str(caught.value), explained):
+        assert message in text
+        assert SECRET not in text

@@ -1,0 +1,299 @@
+"""Makes a SCSI device, or a LUN of another target, ready to be served by passing commands on.
+
+Every refusal is one sentence and its remedy, and none shows a password.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from fairlead.control.backing import BackingDevice, SystemView
+from fairlead.control.device_facts import DeviceFacts, NoAnswerError, NoUnitError, ask_device
+from fairlead.control.scsi_device import ScsiDevice, check_device_unused, find_scsi_device
+from fairlead.control.volumes import PreparedVolume
+from fairlead.dataplane.api import VolumeSpec
+from fairlead.dataplane.pass_through import TRANSFER_BYTES_MAX, PassThroughSpec, open_link
+from fairlead.errors import ConfigError
+from fairlead.model.iscsi_url import check_password, parse_iscsi_url, without_password
+from fairlead.scsi.pass_through import DANGEROUS, rules
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fairlead.dataplane.pass_through import LinkKind, OpenLink
+    from fairlead.model.volume import VolumeConfig
+
+NAME_CHARACTERS_MAX: Final = 64
+ISCSI_COMMANDS_MAX: Final = 128
+"""As many as a session of ours takes by default; the other target's window may be smaller."""
+SG_COMMANDS_MAX: Final = 1024
+TRANSFER_BYTES_MIN: Final = 4096
+
+# What a disk may take to come back from its own recovery, twice Linux's 30 s; initiators give up
+# before. Tapes, changers and the like rewind and move: as long as Linux's st driver waits.
+DISK_TIMEOUT_S: Final = 60
+OTHER_TIMEOUT_S: Final = 900
+
+_PASSWORD_BYTES_MAX: Final = 1024
+_BLOCK_BYTES: Final = 512  # Of who has not said; nothing is computed with it.
+
+# errno -> (what is wrong, what to do). Spec of the numbers: `fairlead.dataplane.pass_through`.
+_SG_TROUBLES: Final[Mapping[int, tuple[str, str]]] = {
+    errno.ENOENT: ("{place} has no node", "load the driver: modprobe sg"),
+    errno.ENXIO: ("{place} is gone", "check its cable and power, and rescan its host"),
+    errno.ENODEV: ("{place} is gone", "check its cable and power, and rescan its host"),
+    errno.EACCES: ("{place} may not be opened", "run as root, or give the node to our group"),
+    errno.EPERM: ("{place} may not be opened", "run as root, or give the node to our group"),
+    errno.EBUSY: ("{place} is held by another program", "stop who holds it: lsof {path}"),
+}
+_NO_LIBRARY: Final = ("libiscsi is missing", "install it: apt-get install libiscsi7")
+_NOT_REACHED: Final = (
+    "the portal of {place} cannot be reached: {cause}",
+    "check host and port, and that the target runs",
+)
+_REFUSED: Final = (
+    "the target of {place} refuses our login: {cause}",
+    "check its name, its access list, and user and password in the URL",
+)
+_NO_LUN: Final = ("there is no such LUN: {place}", "list them: iscsi-ls --show-luns {portal}")
+_ISCSI_TROUBLES: Final[Mapping[int, tuple[str, str]]] = {
+    errno.ELIBACC: _NO_LIBRARY,
+    errno.ENOSYS: _NO_LIBRARY,
+    errno.ECONNREFUSED: _NOT_REACHED,
+    errno.ECONNRESET: _NOT_REACHED,
+    errno.EHOSTUNREACH: _NOT_REACHED,
+    errno.ENETUNREACH: _NOT_REACHED,
+    errno.ETIMEDOUT: _NOT_REACHED,
+    errno.EACCES: _REFUSED,
+    errno.EPERM: _REFUSED,
+    errno.ENXIO: _NO_LUN,
+    errno.ENODEV: _NO_LUN,
+    errno.ENOENT: _NO_LUN,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """How a device is reached.
+
+    Attributes:
+        path: for the data plane and for people: the node, or the URL without password.
+        secret: the URL with its password; None where there is none.
+        shown: as the operator wrote it, without password.
+        portal: what lists the LUNs beside it.
+        name: what it is called when it has not said more; None: by what it says.
+        host: what this host says of it; None where it is not of this host.
+    """
+
+    kind: LinkKind
+    path: str
+    secret: str | None
+    shown: str
+    portal: str = ""
+    name: str | None = None
+    host: ScsiDevice | None = None
+
+
+def prepare_pass_through(
+    config: VolumeConfig, view: SystemView | None = None, connect: OpenLink = open_link
+) -> PreparedVolume:
+    """Check a volume of kind ``sg`` or ``iscsi``, and ask the device what it is.
+
+    Touches the device: call it in a thread.
+
+    Args:
+        config: the volume.
+        view: where the kernel's trees are.
+        connect: opens a way to the device.
+
+    Raises:
+        ConfigError: says what is in the way and the way out.
+    """
+    view = view or SystemView()
+    check_allowed(config)
+    way = _find(config, view)
+    if way.host is not None:
+        check_device_unused(way.host, view)
+    facts = _ask(way, connect)
+    name = _short(way.name or _lasting_name(way, facts))
+    capacity = facts.capacity
+    block_bytes = (capacity.block_bytes if capacity else 0) or _BLOCK_BYTES
+    spec = VolumeSpec(
+        name=config.name,
+        kind=way.kind,
+        path=way.path,
+        size_bytes=facts.size_bytes or 0,
+        logical_block_bytes=block_bytes,
+        physical_block_bytes=block_bytes,
+        read_only=config.read_only,
+        thin=False,
+        write_through=False,
+        device=config.device or name,
+        pass_through=PassThroughSpec(
+            rules=rules(identity=config.identity, allow=config.allow),
+            timeout_ns=config.timeout or _timeout_s(way, facts) * 10**9,
+            transfer_bytes_max=_transfer_bytes_max(way, facts),
+            commands_max=_commands_max(way),
+            url=way.secret,
+        ),
+    )
+    backing = BackingDevice(name, is_rotational=way.host.is_rotational if way.host else None)
+    return PreparedVolume(spec, backing, f"{way.kind}:{name}", False, facts)
+
+
+def pass_through_words(volume: PreparedVolume) -> str:
+    """Return a prepared device and how it would be served, in a line for people."""
+    passed, facts = volume.spec.pass_through, volume.facts
+    if passed is None or facts is None:
+        raise AssertionError("no SCSI device was prepared")
+    return (
+        f"{facts.words()}; device {volume.spec.device!r}, {passed.commands_max} commands at a "
+        f"time, {passed.transfer_bytes_max >> 10} KiB and {passed.timeout_ns / 1e9:g} s each"
+    )
+
+
+def name_unasked(config: VolumeConfig, view: SystemView) -> str:
+    """Return the name of the backing device as far as it is known without asking the device.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    way = _find(config, view)
+    host = way.host
+    return _short(way.name or (host.wwid or f"{host.vendor} {host.model}" if host else way.path))
+
+
+def check_allowed(config: VolumeConfig, where: str | None = None) -> None:
+    """Check the names of dangerous commands that are to be passed on.
+
+    Raises:
+        ConfigError: there is no such name.
+    """
+    for name in config.allow:
+        if name.upper() not in DANGEROUS:
+            raise ConfigError(
+                f"{name!r} is no command that is refused unless it is allowed",
+                where=where,
+                remedy=f"there are: {', '.join(DANGEROUS)}",
+            )
+
+
+def check_all_allowed(volumes: Sequence[VolumeConfig]) -> None:
+    """As `check_allowed`, for a document.
+
+    Raises:
+        ConfigError: the first that is wrong, with its place.
+    """
+    for number, volume in enumerate(volumes):
+        check_allowed(volume, f"volumes[{number}].allow")
+
+
+def _find(config: VolumeConfig, view: SystemView) -> _Way:
+    path = config.path or ""  # The model asks for one.
+    if config.kind == "sg":
+        host = find_scsi_device(path, view)
+        return _Way(kind="sg", path=host.node, secret=None, shown=path, host=host)
+    url = parse_iscsi_url(path)
+    password = _password(config)
+    return _Way(
+        kind="iscsi",
+        path=url.shown,
+        secret=None if password is None else replace(url, password=password).whole,
+        shown=url.shown,
+        portal=replace(url, user=None).shown.removesuffix(f"/{url.target}/{url.lun}"),
+        name=f"{url.target}/{url.lun}",
+    )
+
+
+def _password(config: VolumeConfig) -> str | None:
+    if config.password is not None:
+        return config.password.get_secret_value()
+    if config.password_file is None:
+        return None
+    file = config.password_file
+    try:
+        with Path(file).open("rb") as stream:
+            password = stream.read(_PASSWORD_BYTES_MAX).removesuffix(b"\n").decode()
+        check_password(password)
+    except OSError as error:
+        raise ConfigError(
+            f"{file} cannot be read: {(error.strerror or str(error)).lower()}",
+            remedy="make the file readable to the user who runs fairlead",
+        ) from error
+    except ValueError as error:
+        if isinstance(error, UnicodeDecodeError):
+            reason, remedy = "it is not UTF-8 text", "put the password alone into the file"
+        else:
+            reason, _, remedy = str(error).partition("; ")
+        raise ConfigError(f"{file} holds no password: {reason}", remedy=remedy) from None
+    return password
+
+
+def _ask(way: _Way, connect: OpenLink) -> DeviceFacts:
+    try:
+        return ask_device(connect(way.kind, way.secret or way.path))
+    except OSError as error:
+        raise _explain(way, error) from None
+    except NoAnswerError as error:
+        raise ConfigError(
+            f"{way.shown} does not answer INQUIRY: {without_password(str(error))}",
+            remedy="see what the kernel says of it: dmesg"
+            if way.kind == "sg"
+            else "see what its target says in its log",
+        ) from None
+    except NoUnitError:
+        raise _explain(way, OSError(errno.ENXIO, "")) from None
+
+
+def _explain(way: _Way, error: OSError) -> ConfigError:
+    troubles = _SG_TROUBLES if way.kind == "sg" else _ISCSI_TROUBLES
+    cause = without_password(error.strerror or str(error))
+    problem, remedy = troubles.get(
+        error.errno or 0,
+        ("{place} cannot be used: {cause}", "check the device and the way to it"),
+    )
+    words = {"place": way.shown, "path": way.path, "portal": way.portal, "cause": cause}
+    return ConfigError(problem.format(**words), remedy=remedy.format(**words))
+
+
+def _lasting_name(way: _Way, facts: DeviceFacts) -> str:
+    """A name that the device has at the next start, too, whatever its node is called then."""
+    host = way.host
+    wwid = facts.designator or (host.wwid if host else None)
+    if wwid is not None:
+        return wwid
+    last = facts.serial or (host.address if host else way.path)
+    return f"{facts.vendor} {facts.product} {last}"
+
+
+def _short(name: str) -> str:
+    """At most 64 printable characters; what was longer is told apart by a hash."""
+    text = "".join(c if c.isascii() and c.isprintable() else "?" for c in " ".join(name.split()))
+    if len(text) <= NAME_CHARACTERS_MAX:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{text[: NAME_CHARACTERS_MAX - 13]}~{digest}"
+
+
+def _timeout_s(way: _Way, facts: DeviceFacts) -> int:
+    usual_s = DISK_TIMEOUT_S if facts.pages.has_blocks else OTHER_TIMEOUT_S
+    return max(usual_s, way.host.timeout_s if way.host else 0)
+
+
+def _transfer_bytes_max(way: _Way, facts: DeviceFacts) -> int:
+    """The smallest limit that anybody names, in whole pages."""
+    said = facts.interface.get("transfer_bytes_max", "")
+    limits = [
+        way.host.transfer_bytes_max if way.host else None,
+        int(said) if said.isdigit() else None,
+    ]
+    least = min([TRANSFER_BYTES_MAX, *(limit for limit in limits if limit)])
+    return max(TRANSFER_BYTES_MIN, least - least % TRANSFER_BYTES_MIN)
+
+
+def _commands_max(way: _Way) -> int:
+    return ISCSI_COMMANDS_MAX if way.host is None else min(way.host.queue_depth, SG_COMMANDS_MAX)
