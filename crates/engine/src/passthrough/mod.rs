@@ -4,6 +4,7 @@
 //! on them. Nothing is shared between submitters, and no call waits. Who the commands are for is the
 //! submitter's business: it enters the context, and calls [`Link::submit`].
 
+pub mod iscsi;
 mod outcome;
 
 pub use outcome::{Failure, Outcome, SENSE_BYTES_MAX};
