@@ -71,7 +71,9 @@ def scene(folder: Path, driver: str) -> Iterator[Scene]:
         url = f"iscsi://{portal}/{store.target_name('disk')}/0"
         volumes = [
             ServedVolume(
-                name=name, kind="iscsi", options={"path": url, "timeout": f"{TIMEOUT_S}s", **options}
+                name=name,
+                kind="iscsi",
+                options={"path": url, "timeout": f"{TIMEOUT_S}s", **options},
             )
             for name, options in VOLUMES.items()
         ]
@@ -204,7 +206,9 @@ def test_a_device_that_hangs_is_given_up_in_time_and_comes_back(gate: Scene) -> 
 def test_a_target_that_dies_under_load_fails_what_is_out_and_is_found_again(gate: Scene) -> None:
     with gate.log_in("one") as client, gate.log_in("two") as other:
         client.write_10(0, b"a" * 512)
-        tags = [client.submit(0, b"\x28" + bytes(6) + b"\x00\x80\x00", b"", 65536) for _ in range(32)]
+        tags = [
+            client.submit(0, b"\x28" + bytes(6) + b"\x00\x80\x00", b"", 65536) for _ in range(32)
+        ]
         gate.store.kill()
         statuses = Counter(client.wait(tag).status for tag in tags)
         assert sum(statuses.values()) == len(tags), "every command ends once"

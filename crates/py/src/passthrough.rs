@@ -36,7 +36,10 @@ pub(crate) fn to_pass_through(dict: &Bound<'_, PyDict>) -> PyResult<Settings> {
 
 /// A device that is asked what it is; see `fairlead.dataplane`.
 #[pyclass(frozen, name = "PassThroughLink", module = "fairlead._dataplane")]
-pub(crate) struct PassThroughLink(Mutex<Single>);
+pub(crate) struct PassThroughLink {
+    single: Mutex<Single>,
+    interface: &'static str,
+}
 
 fn name_of(failure: Failure) -> &'static str {
     match failure {
@@ -62,9 +65,13 @@ impl PassThroughLink {
     fn new(py: Python<'_>, kind: &str, path: String, initiator_name: String) -> PyResult<Self> {
         let unknown = || PyValueError::new_err(format!("unknown volume kind {kind:?}"));
         let kind = Kind::from_name(kind).ok_or_else(unknown)?;
+        let interface = match kind {
+            Kind::Sg => "sg v3: write, poll, read",
+            _ => "libiscsi",
+        };
         let at = Whereabouts { kind, path, initiator_name };
         let single = py.detach(|| Single::open(&at)).map_err(to_py_err)?;
-        Ok(Self(Mutex::new(single)))
+        Ok(Self { single: Mutex::new(single), interface })
     }
 
     fn execute<'py>(
@@ -77,22 +84,29 @@ impl PassThroughLink {
         let timeout = Duration::try_from_secs_f64(timeout_s).unwrap_or(Duration::MAX);
         let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX / 2);
         let mut data = vec![0; data_in_bytes];
-        let outcome = py.detach(|| {
-            let mut single = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let (outcome, trouble) = py.detach(|| {
+            let mut single = self.single.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             let outcome = single.execute(&cdb, &mut data, timeout_ns);
             if outcome.is_err() {
                 // The device may still write to it.
                 std::mem::forget(std::mem::take(&mut data));
             }
-            outcome
+            (outcome, single.trouble().map(String::from))
         });
         let outcome = outcome.map_err(to_py_err)?;
+        let words = |failure| trouble.unwrap_or_else(|| String::from(name_of(failure)));
         let moved = data.get(..outcome.transferred_bytes as usize).unwrap_or(&data);
         let dict = PyDict::new(py);
         dict.set_item("status", outcome.status)?;
         dict.set_item("sense", PyBytes::new(py, outcome.sense()))?;
         dict.set_item("data", PyBytes::new(py, moved))?;
-        dict.set_item("failure", outcome.failure.map(name_of))?;
+        dict.set_item("failure", outcome.failure.map(words))?;
+        Ok(dict)
+    }
+
+    fn about<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item("interface", self.interface)?;
         Ok(dict)
     }
 }

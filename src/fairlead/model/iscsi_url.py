@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import AfterValidator
 
 from fairlead.names import normalise
+
+IscsiName = Annotated[str, AfterValidator(normalise)]
+"""As a field of a model: in its normal form."""
 
 SCHEME: Final = "iscsi://"
 PORT_DEFAULT: Final = 3260  # Spec: RFC 7143 §4.2.7.1.

@@ -97,6 +97,11 @@ pub trait Link: Send {
         None
     }
 
+    /// Why the device cannot be reached now; `None`: it can, or that is not known yet.
+    fn trouble(&self) -> Option<&str> {
+        None
+    }
+
     /// Commands that may be out at a time.
     fn commands_max(&self) -> usize;
 }

@@ -50,10 +50,14 @@ impl Single {
         if let Err(failure) = self.link.submit(0, &command, begun) {
             return Ok(Outcome::failed(failure));
         }
-        let gives_up_at = begun + timeout_ns + ABORT_PATIENCE;
+        let gives_up_at = begun.saturating_add(timeout_ns).saturating_add(ABORT_PATIENCE);
         let mut ended = None;
         while ended.is_none() {
             let now = clock::now();
+            if self.link.trouble().is_some() {
+                // It would be tried again; who asks wants to know now.
+                self.link.abort(0, now);
+            }
             if now > gives_up_at {
                 // Its memory may still be written to.
                 std::mem::forget(std::mem::replace(&mut self.link, Box::new(super::Closed)));
@@ -63,6 +67,11 @@ impl Single {
             self.wait(until.saturating_sub(now), &mut ended)?;
         }
         Ok(ended.expect("the loop ends with it"))
+    }
+
+    /// Why the device cannot be reached; see [`Link::trouble`].
+    pub fn trouble(&self) -> Option<&str> {
+        self.link.trouble()
     }
 
     fn wait(&mut self, patience: Nanos, ended: &mut Option<Outcome>) -> io::Result<()> {

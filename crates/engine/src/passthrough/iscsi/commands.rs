@@ -85,35 +85,51 @@ impl IscsiLink {
             if !session.has_written_all_it_may() {
                 break;
             }
-            if slot.stage == Stage::LetGo {
-                slot.stage = Stage::Forgotten;
-                if let Some(task) = &slot.task {
-                    session.forget(task);
-                }
+            if let (Stage::LetGo, Some(task)) = (slot.stage, &slot.task) {
+                // Its callback is called; all else that was told has been taken in before.
+                session.forget(task);
+                self.mail.clear();
             }
-            // Its Data-Out may wait for the same window as it did itself.
-            let is_queued = slot.stage == Stage::Forgotten
-                && slot.command.direction == Direction::Out
-                && slot.sequence > self.written
-                && !session.has_written_all();
-            if let (false, Some(outcome)) = (is_queued, slot.outcome) {
+            if let Some(outcome) = slot.outcome {
                 self.slots.end(index, outcome);
             }
         }
         self.looked_at = found;
     }
 
-    /// Has a command aborted that is out.
+    /// A command that is out is to be aborted: [`Self::send_aborts`].
     fn give_up(&mut self, index: u32, why: Failure, now: Nanos) {
-        let Some(session) = &self.session else { return };
         let Some(slot) = self.slots.get(index).filter(|slot| slot.given_up.is_none()) else {
             return;
         };
         slot.given_up = Some(why);
-        let Some(task) = &slot.task else { return };
-        slot.is_abort_out = session.abort(task, index, &self.mail);
-        self.is_lost |= !slot.is_abort_out;
         self.slots.set_deadline(index, now.saturating_add(ABORT_NS));
+        self.are_aborts_due = true;
+    }
+
+    /// Sends ABORT TASK for commands that are given up and have gone out. Before them it would go
+    /// past them: a target answers that there is no such task, and carries it out when it comes.
+    pub(super) fn send_aborts(&mut self) {
+        if !std::mem::take(&mut self.are_aborts_due) {
+            return;
+        }
+        let mut found = self.found_in(|stage| stage == Stage::Out);
+        for index in found.drain(..) {
+            let Some(session) = &self.session else { break };
+            let Some(slot) = self.slots.get(index) else { continue };
+            let (Some(_), false, Some(task)) = (slot.given_up, slot.is_abort_sent, &slot.task)
+            else {
+                continue;
+            };
+            if slot.sequence > self.written {
+                self.are_aborts_due = true;
+                continue;
+            }
+            slot.is_abort_sent = session.abort(task, index, &self.mail);
+            slot.is_abort_out = slot.is_abort_sent;
+            self.is_lost |= !slot.is_abort_sent;
+        }
+        self.looked_at = found;
     }
 
     /// Does what is due.
@@ -138,6 +154,7 @@ impl IscsiLink {
             }
         }
         self.looked_at = found;
+        self.send_aborts();
         if self.is_lost {
             self.lose("a command was not let go of".to_owned(), now);
         }
@@ -165,7 +182,10 @@ impl Link for IscsiLink {
     fn abort(&mut self, token: u64, now: Nanos) {
         let Some(index) = self.slots.find(token) else { return };
         match self.slots.get(index).map(|slot| slot.stage) {
-            Some(Stage::Out) => self.give_up(index, Failure::Aborted, now),
+            Some(Stage::Out) => {
+                self.give_up(index, Failure::Aborted, now);
+                self.send_aborts();
+            }
             _ => self.slots.end(index, Outcome::failed(Failure::Aborted)),
         }
     }
@@ -207,6 +227,10 @@ impl Link for IscsiLink {
         };
         let at = phase_at.min(self.slots.earliest_at);
         (at < Nanos::MAX).then_some(at)
+    }
+
+    fn trouble(&self) -> Option<&str> {
+        Some(self.last_trouble()).filter(|trouble| !self.is_up() && !trouble.is_empty())
     }
 
     fn commands_max(&self) -> usize {

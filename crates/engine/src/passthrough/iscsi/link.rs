@@ -46,8 +46,10 @@ pub struct IscsiLink {
     redirections: u8,
     /// The number of the last command that was sent.
     pub(super) sequence: u64,
-    /// All commands up to this one have left libiscsi's queue.
+    /// All commands up to this one have gone out.
     pub(super) written: u64,
+    /// There are commands that are to be aborted as soon as they have gone out.
+    pub(super) are_aborts_due: bool,
     /// The session is to be given up: libiscsi has.
     pub(super) is_lost: bool,
     trouble: String,
@@ -86,6 +88,7 @@ impl IscsiLink {
             redirections: 0,
             sequence: 0,
             written: 0,
+            are_aborts_due: false,
             is_lost: false,
             trouble: String::new(),
             looked_at: Vec::with_capacity(COMMANDS_MAX as usize),
@@ -100,7 +103,7 @@ impl IscsiLink {
     }
 
     /// Why there was none the last time, in libiscsi's words; empty after a login.
-    pub fn trouble(&self) -> &str {
+    pub fn last_trouble(&self) -> &str {
         &self.trouble
     }
 
@@ -175,9 +178,9 @@ impl IscsiLink {
         if !goes_on || self.is_lost || (self.is_up() && !session.is_logged_in()) {
             return self.lose(session.trouble(), now);
         }
-        if events & libc::POLLOUT != 0 && session.has_written_all() {
-            self.written = self.sequence;
-        }
+        // Commands go out in order: those that wait are among the last ones.
+        self.written = self.written.max(self.sequence.saturating_sub(session.waiting_at_most()));
+        self.send_aborts();
         self.settle();
     }
 

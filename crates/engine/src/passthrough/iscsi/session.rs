@@ -90,6 +90,14 @@ impl Mail {
     }
 }
 
+/// The sense data in the data segment of a SCSI Response: behind two bytes of SenseLength, and before
+/// padding and response data. Spec: RFC 7143 §11.4.7.2.
+fn sense_in(segment: &[u8]) -> &[u8] {
+    let [high, low, sense @ ..] = segment else { return &[] };
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    sense.get(..length.min(sense.len())).unwrap_or_default()
+}
+
 /// A task of libiscsi's, freed when it is dropped. No context may know it then.
 pub(super) struct OwnTask {
     library: &'static Library,
@@ -150,7 +158,6 @@ impl OwnTask {
     }
 
     /// The sense data of a command that ended with CHECK CONDITION, as the target sent it.
-    /// Spec: RFC 7143 §11.4.7.2: two bytes of SenseLength, sense data, padding.
     pub(super) fn sense(&self) -> &[u8] {
         // SAFETY: as above.
         let (data, size) = unsafe {
@@ -162,9 +169,7 @@ impl OwnTask {
         }
         // SAFETY: libiscsi has allocated that many bytes, and frees them with the task.
         let segment = unsafe { std::slice::from_raw_parts(data, size.unsigned_abs() as usize) };
-        let [high, low, sense @ ..] = segment else { return &[] };
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        sense.get(..length.min(sense.len())).unwrap_or_default()
+        sense_in(segment)
     }
 }
 
@@ -267,11 +272,11 @@ impl Session {
         self.events() & libc::POLLOUT == 0
     }
 
-    /// Nothing at all waits to be written.
-    pub(super) fn has_written_all(&self) -> bool {
+    /// PDUs that wait to be written.
+    pub(super) fn waiting_at_most(&self) -> u64 {
         // SAFETY: the context is ours.
         let queued = unsafe { (self.library.iscsi_out_queue_length)(self.context.as_ptr()) };
-        queued == 0 && self.has_written_all_it_may()
+        u64::from(queued.unsigned_abs()) + u64::from(!self.has_written_all_it_may())
     }
 
     /// Queues a command. `false`: it was not, and never will be.
@@ -282,8 +287,7 @@ impl Session {
         unsafe { send(context, self.lun, task, over, ptr::null_mut(), sender) == 0 }
     }
 
-    /// Asks the target to abort a command. Spec: RFC 7143 §11.5.1. The target knows a CmdSN that has
-    /// not come as received then, so that a command that waits for its window may be aborted too.
+    /// Asks the target to abort a command. Spec: RFC 7143 §11.5.1.
     pub(super) fn abort(&self, task: &OwnTask, slot: u32, mail: &Mail) -> bool {
         // SAFETY: the task is ours; its tag and CmdSN were set when it was queued.
         let (itt, cmdsn) = unsafe { ((*task.task.as_ptr()).itt, (*task.task.as_ptr()).cmdsn) };
@@ -308,5 +312,25 @@ impl Drop for Session {
         // SAFETY: made by the library and destroyed once. Tasks, senders and the commands' memory,
         // which its callbacks are told about, are still there: the link drops them later.
         unsafe { (self.library.iscsi_destroy_context)(self.context.as_ptr()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sense_in;
+
+    #[test]
+    fn sense_is_as_long_as_it_says_and_no_longer_than_what_came() {
+        let cases: [(&[u8], &[u8]); 6] = [
+            (&[], &[]),
+            (&[0], &[]),
+            (&[0, 0], &[]),
+            (&[0, 3, 1, 2, 3], &[1, 2, 3]),
+            (&[0, 3, 1, 2, 3, 0, 0, 0], &[1, 2, 3]),
+            (&[0xFF, 0xFF, 1, 2], &[1, 2]),
+        ];
+        for (segment, sense) in cases {
+            assert_eq!(sense_in(segment), sense, "{segment:?}");
+        }
     }
 }

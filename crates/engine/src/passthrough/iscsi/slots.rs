@@ -19,8 +19,6 @@ pub(super) enum Stage {
     Over,
     /// The target has aborted it, and libiscsi still knows it.
     LetGo,
-    /// The target has aborted it, but libiscsi may still write from the command's memory.
-    Forgotten,
     /// Its end waits to be told.
     Ended,
     /// Its end was told; the answer to its ABORT TASK is still to come.
@@ -30,7 +28,7 @@ pub(super) enum Stage {
 impl Stage {
     /// It has its outcome, and libiscsi may still need its memory.
     pub(super) fn is_leaving(self) -> bool {
-        matches!(self, Self::Over | Self::LetGo | Self::Forgotten)
+        matches!(self, Self::Over | Self::LetGo)
     }
 }
 
@@ -47,8 +45,27 @@ pub(super) struct Slot {
     pub(super) outcome: Option<Outcome>,
     /// Why it is being given up, if it is.
     pub(super) given_up: Option<Failure>,
-    /// ABORT TASK was sent for it and not answered.
+    /// ABORT TASK was sent for it...
+    pub(super) is_abort_sent: bool,
+    /// ...and not answered.
     pub(super) is_abort_out: bool,
+}
+
+impl Slot {
+    fn free() -> Self {
+        Self {
+            stage: Stage::Free,
+            token: 0,
+            command: NO_COMMAND,
+            deadline_at: Nanos::MAX,
+            sequence: 0,
+            task: None,
+            outcome: None,
+            given_up: None,
+            is_abort_sent: false,
+            is_abort_out: false,
+        }
+    }
 }
 
 /// All of a link's commands, at most so many, and in which order they wait.
@@ -76,20 +93,9 @@ const NO_COMMAND: Command = Command {
 
 impl Slots {
     pub(super) fn new(count: u32) -> Self {
-        let slot = || Slot {
-            stage: Stage::Free,
-            token: 0,
-            command: NO_COMMAND,
-            deadline_at: Nanos::MAX,
-            sequence: 0,
-            task: None,
-            outcome: None,
-            given_up: None,
-            is_abort_out: false,
-        };
         let part = || libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
         Self {
-            slots: (0..count).map(|_| slot()).collect(),
+            slots: (0..count).map(|_| Slot::free()).collect(),
             parts: (0..count).map(|_| UnsafeCell::new(part())).collect(),
             free: (0..count).rev().collect(),
             waiting: VecDeque::with_capacity(count as usize),
@@ -116,17 +122,8 @@ impl Slots {
         let index = self.free.pop()?;
         let deadline_at = now.saturating_add(command.timeout_ns);
         let slot = self.get(index)?;
-        *slot = Slot {
-            stage: Stage::Waiting,
-            token,
-            command: *command,
-            deadline_at,
-            sequence: 0,
-            task: None,
-            outcome: None,
-            given_up: None,
-            is_abort_out: false,
-        };
+        *slot =
+            Slot { stage: Stage::Waiting, token, command: *command, deadline_at, ..Slot::free() };
         self.earliest_at = self.earliest_at.min(deadline_at);
         Some(index)
     }
