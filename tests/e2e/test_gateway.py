@@ -13,7 +13,7 @@ import pytest
 from fairlead.testing.client import Client, connect
 from fairlead.testing.outcome import CHECK_CONDITION, GOOD
 from tests.conformance.libiscsi import listed_tests, run_tests
-from tests.guest.served import free_port
+from tests.support.ports import lasting_port
 from tests.support.target_process import ServedVolume, TargetProcess
 from tests.support.waiting import wait_until
 
@@ -35,6 +35,8 @@ FAMILIES: Final = (
     *("SCSI.Read10", "SCSI.Read16", "SCSI.Write10", "SCSI.Write16", "SCSI.Verify16"),
     *("SCSI.Unmap", "SCSI.WriteSame16", "SCSI.CompareAndWrite", "SCSI.Prefetch10"),
 )
+# They move 32 MiB by one command whatever MAXIMUM TRANSFER LENGTH says; ours is 1 MiB.
+BEYOND_THE_LIMIT: Final = ("SCSI.WriteSame16.Unmap",)
 VOLUMES: Final[Mapping[str, Mapping[str, object]]] = {
     "lun": {},
     "own": {"identity": "own"},
@@ -58,15 +60,17 @@ class Scene:
         return client
 
 
-def hear_out(client: Client) -> None:
-    """Take the unit attentions that are pending."""
-    wait_until(lambda: client.test_unit_ready().status == GOOD, "the unit is ready")
+def hear_out(client: Client, *, limit_s: float = 10) -> None:
+    """Take the unit attentions that are pending, and wait for a unit that is away."""
+    wait_until(
+        lambda: client.test_unit_ready().status == GOOD, "the unit is ready", limit_s=limit_s
+    )
 
 
 @contextlib.contextmanager
 def scene(folder: Path, driver: str) -> Iterator[Scene]:
     disk = ServedVolume(name="disk", path=folder / "disk.img", size_bytes=64 * MIB)
-    portal = f"127.0.0.1:{free_port()}"
+    portal = f"127.0.0.1:{lasting_port()}"
     with TargetProcess([disk], folder, driver="io_uring", tables={"portals": [portal]}) as store:
         url = f"iscsi://{portal}/{store.target_name('disk')}/0"
         volumes = [
@@ -81,10 +85,29 @@ def scene(folder: Path, driver: str) -> Iterator[Scene]:
             yield Scene(store, gateway)
 
 
-@pytest.fixture(params=["io_uring", "threads"])
-def gate(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
-    with scene(tmp_path, request.param) as scene_:
+@pytest.fixture(scope="module", params=["io_uring", "threads"])
+def gate(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
+    with scene(tmp_path_factory.mktemp("gateway"), request.param) as scene_:
         yield scene_
+
+
+@contextlib.contextmanager
+def standing_still(process: TargetProcess) -> Iterator[None]:
+    """Stop a process, and let it go on afterwards."""
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        # Its threads stop when they next look.
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+
+
+def read_10(*, blocks: int) -> bytes:
+    """READ (10) from LBA 0."""
+    return b"\x28" + bytes(6) + blocks.to_bytes(2) + bytes(1)
 
 
 def sense_of(result: Result) -> tuple[int, int]:
@@ -95,12 +118,12 @@ def sense_of(result: Result) -> tuple[int, int]:
 
 
 def test_libiscsi_gives_the_same_verdicts_through_the_gateway(gate: Scene) -> None:
-    tests = listed_tests(FAMILIES)
+    tests = [test for test in listed_tests(FAMILIES) if test not in BEYOND_THE_LIMIT]
     direct = run_tests(tests, [f"iscsi://{gate.store.portal}/{gate.store.target_name('disk')}/0"])
     url = f"iscsi://{gate.gateway.portal}/{gate.gateway.target_name('lun')}/0"
     through = run_tests(tests, [url])
     assert [(o.test, o.verdict) for o in through] == [(o.test, o.verdict) for o in direct]
-    assert Counter(o.verdict for o in through)["passed"] > len(tests) // 2
+    assert sum(o.verdict == "passed" for o in through) > len(tests) // 2
 
 
 def test_every_client_has_its_own_context(gate: Scene) -> None:
@@ -185,17 +208,15 @@ def test_cdbs_that_do_not_go_through_are_answered(
 
 def test_more_data_than_is_passed_on_is_refused(gate: Scene) -> None:
     with gate.log_in("one") as client:
-        assert client.read_10(0, 2048).data == bytes(MIB)
+        assert client.write_10(0, b"m" * MIB).status == GOOD
+        assert client.read_10(0, 2048).data == b"m" * MIB
         assert sense_of(client.read_10(0, 4096)) == (0x5, 0x2400)
 
 
 def test_a_device_that_hangs_is_given_up_in_time_and_comes_back(gate: Scene) -> None:
     with gate.log_in("one") as client:
-        os.kill(gate.store.pid, signal.SIGSTOP)
-        try:
+        with standing_still(gate.store):
             result = client.read_10(0, 1)
-        finally:
-            os.kill(gate.store.pid, signal.SIGCONT)
         assert sense_of(result) in {(0xB, 0x2E02), (0x2, 0x0400)}
         assert gate.gateway.log_lines("device.failed")
         hear_out(client)
@@ -215,26 +236,19 @@ def test_a_target_that_dies_under_load_fails_what_is_out_and_is_found_again(gate
         assert sense_of(other.read_10(0, 1))[0] in {0x2, 0xB}
         gate.store.start()
         for survivor in (client, other):
-            wait_until(
-                lambda survivor=survivor: survivor.test_unit_ready().status == GOOD,
-                "it is found again",
-                limit_s=40,
-            )
+            hear_out(survivor, limit_s=40)
             assert survivor.read_10(0, 1).data[:512] == b"a" * 512
     wait_until(lambda: not gate.gateway.contexts(), "no context is left")
 
 
 def test_clients_that_leave_with_commands_out_leave_nothing(gate: Scene) -> None:
     clients = [gate.log_in(f"client-{number}") for number in range(4)]
-    os.kill(gate.store.pid, signal.SIGSTOP)
-    try:
+    with standing_still(gate.store):
         for client in clients:
             for _ in range(8):
-                client.submit(0, b"\x28" + bytes(6) + b"\x00\x08\x00", b"", 4096)
+                client.submit(0, read_10(blocks=8), b"", 4096)
             client.close()
         wait_until(
             lambda: not gate.gateway.contexts(), "no context is left", limit_s=10 * TIMEOUT_S
         )
-    finally:
-        os.kill(gate.store.pid, signal.SIGCONT)
     assert not gate.gateway.sessions()

@@ -42,18 +42,27 @@ impl Address {
         }
         let initiator = CString::new(initiator).map_err(|_| OpenError::InitiatorName)?;
         let url = CString::new(url).map_err(|_| OpenError::Url)?;
-        // SAFETY: a string with its end, within the library's limits; no context is allowed.
-        let parts = unsafe { (library.iscsi_parse_full_url)(ptr::null_mut(), url.as_ptr()) };
-        if parts.is_null() {
-            return Err(OpenError::Url);
-        }
-        // SAFETY: the library has filled it, strings with their end; it is freed once, here.
-        let (portal, lun, transport) = unsafe {
-            let portal = text(&(*parts).portal).to_str().map(str::to_owned);
-            let seen = (portal, (*parts).lun, (*parts).transport);
-            (library.iscsi_destroy_url)(parts);
+        // SAFETY: strings with their ends, the URL within the library's limits. It takes a URL without
+        // a context too, but not what a URL says of digests. What is filled has strings with their
+        // ends; each is freed once, here.
+        let parts = unsafe {
+            let context = (library.iscsi_create_context)(initiator.as_ptr());
+            let parts = match context.is_null() {
+                true => ptr::null_mut(),
+                false => (library.iscsi_parse_full_url)(context, url.as_ptr()),
+            };
+            let seen = (!parts.is_null()).then(|| {
+                let portal = text(&(*parts).portal).to_str().map(str::to_owned);
+                let seen = (portal, (*parts).lun, (*parts).transport);
+                (library.iscsi_destroy_url)(parts);
+                seen
+            });
+            if !context.is_null() {
+                (library.iscsi_destroy_context)(context);
+            }
             seen
         };
+        let (portal, lun, transport) = parts.ok_or(OpenError::Url)?;
         if transport != TCP || !(0..=LUN_MAX).contains(&lun) {
             return Err(OpenError::Url);
         }
@@ -121,12 +130,17 @@ mod tests {
         let address = open("iscsi://u%secret@127.0.0.1/iqn.2026-01.net.fairlead:t/5");
         let address = address.expect("a URL");
         assert_eq!((address.portal.to_str(), address.lun), (Ok("127.0.0.1:3260"), 5));
+        for parameters in ["?", "?header_digest=crc32c", "?header_digest=none&target_user=u"] {
+            let url = format!("iscsi://127.0.0.1/iqn.2026-01.net.fairlead:t/5{parameters}");
+            assert!(open(&url).is_ok(), "{url}");
+        }
         let long = format!("iscsi://127.0.0.1/{}/0", "i".repeat(250));
         let wrong = [
             ("127.0.0.1/iqn/0", "no scheme"),
             ("iser://127.0.0.1/iqn/0", "another transport"),
             ("iscsi://127.0.0.1/iqn/0?iser=1", "another transport"),
             ("iscsi://127.0.0.1/iqn/0?header_digest", "a parameter without a value"),
+            ("iscsi://127.0.0.1/iqn/0?header_digest=md5", "no digest"),
             ("iscsi://127.0.0.1/iqn", "no LUN"),
             ("iscsi://127.0.0.1/iqn/256", "a LUN that libiscsi cannot write"),
             ("iscsi://127.0.0.1/iqn/-1", "no LUN"),

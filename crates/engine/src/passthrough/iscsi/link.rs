@@ -18,7 +18,7 @@ const LOGIN_NS: Nanos = 15 * SECOND;
 /// Until the first attempt to reconnect; every failure doubles it.
 const BACK_OFF_MIN_NS: Nanos = SECOND;
 /// The longest pause between attempts.
-const BACK_OFF_MAX_NS: Nanos = 30 * SECOND;
+const BACK_OFF_MAX_NS: Nanos = 5 * SECOND;
 /// Redirections in a row: a target that sends in circles is given up.
 const REDIRECTIONS_MAX: u8 = 3;
 
