@@ -9,7 +9,7 @@ import errno
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fairlead.control.backing import BackingDevice, SystemView
 from fairlead.control.device_facts import DeviceFacts, NoAnswerError, NoUnitError, ask_device
@@ -19,13 +19,16 @@ from fairlead.dataplane.api import VolumeSpec
 from fairlead.dataplane.pass_through import TRANSFER_BYTES_MAX, PassThroughSpec, open_link
 from fairlead.errors import ConfigError
 from fairlead.model.iscsi_url import check_password, parse_iscsi_url, without_password
+from fairlead.model.size import SIZE_MAX_BYTES
 from fairlead.scsi.pass_through import DANGEROUS, rules
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fairlead.dataplane.pass_through import LinkKind, OpenLink
     from fairlead.model.volume import VolumeConfig
+
+    Others: TypeAlias = Iterable[tuple[VolumeConfig, PreparedVolume]]
 
 NAME_CHARACTERS_MAX: Final = 64
 ISCSI_COMMANDS_MAX: Final = 128
@@ -126,7 +129,7 @@ def prepare_pass_through(
         name=config.name,
         kind=way.kind,
         path=way.path,
-        size_bytes=facts.size_bytes or 0,
+        size_bytes=min(facts.size_bytes or 0, SIZE_MAX_BYTES),
         logical_block_bytes=block_bytes,
         physical_block_bytes=block_bytes,
         read_only=config.read_only,
@@ -182,14 +185,39 @@ def check_allowed(config: VolumeConfig, where: str | None = None) -> None:
             )
 
 
-def check_all_allowed(volumes: Sequence[VolumeConfig]) -> None:
-    """As `check_allowed`, for a document.
+def check_documented(volumes: Sequence[VolumeConfig]) -> None:
+    """Check what a document says of pass-through volumes, without touching their devices.
 
     Raises:
         ConfigError: the first that is wrong, with its place.
     """
     for number, volume in enumerate(volumes):
         check_allowed(volume, f"volumes[{number}].allow")
+        _password(volume, f"volumes[{number}].password_file")
+
+
+def check_served_once(new: PreparedVolume, config: VolumeConfig, others: Others) -> None:
+    """Refuse a device that is served already, also by another way that leads to it.
+
+    Reservations are kept for each volume, so two volumes of one device would not know of each
+    other's. A name for the device in either configuration says that they are two.
+
+    Args:
+        new: the volume that comes.
+        config: how it is configured.
+        others: those that are there.
+
+    Raises:
+        ConfigError: one of them is the same device.
+    """
+    for other_config, other in others:
+        has_name = config.device is not None or other_config.device is not None
+        if new.facts is not None and new.place == other.place and not has_name:
+            raise ConfigError(
+                f"{config.path} is served already, as volume {other.spec.name!r}",
+                remedy="show that one under several LUNs; or, if it is another device that only "
+                'says so, name one of them: device = "..."',
+            )
 
 
 def _find(config: VolumeConfig, view: SystemView) -> _Way:
@@ -198,7 +226,7 @@ def _find(config: VolumeConfig, view: SystemView) -> _Way:
         host = find_scsi_device(path, view)
         return _Way(kind="sg", path=host.node, secret=None, shown=path, host=host)
     url = parse_iscsi_url(path)
-    password = _password(config)
+    password = _password(config, None)
     return _Way(
         kind="iscsi",
         path=url.shown,
@@ -209,7 +237,7 @@ def _find(config: VolumeConfig, view: SystemView) -> _Way:
     )
 
 
-def _password(config: VolumeConfig) -> str | None:
+def _password(config: VolumeConfig, where: str | None) -> str | None:
     if config.password is not None:
         return config.password.get_secret_value()
     if config.password_file is None:
@@ -222,6 +250,7 @@ def _password(config: VolumeConfig) -> str | None:
     except OSError as error:
         raise ConfigError(
             f"{file} cannot be read: {(error.strerror or str(error)).lower()}",
+            where=where,
             remedy="make the file readable to the user who runs fairlead",
         ) from error
     except ValueError as error:
@@ -229,7 +258,8 @@ def _password(config: VolumeConfig) -> str | None:
             reason, remedy = "it is not UTF-8 text", "put the password alone into the file"
         else:
             reason, _, remedy = str(error).partition("; ")
-        raise ConfigError(f"{file} holds no password: {reason}", remedy=remedy) from None
+        problem = f"{file} holds no password: {reason}"
+        raise ConfigError(problem, where=where, remedy=remedy) from None
     return password
 
 

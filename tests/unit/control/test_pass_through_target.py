@@ -15,6 +15,7 @@ from fairlead.dataplane.fake import FakeProbe
 from fairlead.errors import ConfigError, DataPlaneError
 from fairlead.management.documents import volume_document
 from fairlead.model.config import Config
+from fairlead.model.volume import VolumeConfig
 from fairlead.scsi import inquiry, vpd
 from tests.support.kernel_tree import KernelTree
 from tests.support.scsi_device import FakeScsiDevice
@@ -83,6 +84,18 @@ async def test_an_identity_of_ours_is_asked_for(planes: Planes, tmp_path: Path) 
         assert isinstance(serial, bytes)
         assert serial[4:] == b"S1"
         assert lun.read_only
+
+
+async def test_a_device_is_served_once_whatever_way_leads_to_it(
+    planes: Planes, tmp_path: Path
+) -> None:
+    async with serving(planes, tmp_path, SG) as target:
+        with pytest.raises(ConfigError, match=r"/dev/sg3 is served already, as volume 'v' \(show"):
+            await target.add_volume("sg:/dev/sg3")
+        other = {**SG, "name": "w", "path": "/dev/sg3", "device": "another"}
+        planes.plane.refuse("so far it went")
+        with pytest.raises(DataPlaneError, match="so far it went"):
+            await target.add_volume(VolumeConfig.model_validate(other))
 
 
 async def test_a_tape_has_no_size(
