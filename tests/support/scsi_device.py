@@ -57,8 +57,9 @@ class FakeScsiDevice:
     opened: list[tuple[str, str]] = field(default_factory=list)
     asked: list[bytes] = field(default_factory=list)
 
-    def __call__(self, kind: LinkKind, path: str) -> FakeScsiDevice:
+    def __call__(self, kind: LinkKind, path: str, initiator_name: str) -> FakeScsiDevice:
         """Open it."""
+        assert initiator_name
         self.opened.append((kind, path))
         if self.trouble is not None:
             raise self.trouble

@@ -167,6 +167,9 @@ impl Engine {
         }
         units.retain(|_, unit| unit.volume.id != id);
         volumes.remove(&id);
+        for submitter in 0..self.shared.mailboxes.len() {
+            self.shared.post(submitter, Message::VolumeClosed(id));
+        }
         Ok(())
     }
 

@@ -72,6 +72,17 @@ pub enum Message {
         /// Which abort.
         group: u64,
     },
+    /// A device has told one session what concerns all nexuses of its volume.
+    Attend {
+        /// Which volume.
+        volume: u32,
+        /// The session that knows.
+        except: u64,
+        /// Additional sense code and qualifier of the unit attention.
+        asc: u16,
+    },
+    /// A volume is no more: no session uses it, and none will.
+    VolumeClosed(u32),
     /// The other submitter's tasks are over.
     Aborted(u64),
     /// To a device's owner: when is it this request's turn?

@@ -1,5 +1,6 @@
 //! What a volume can be asked to do, and how its answers become sense data.
 
+use crate::passthrough::Direction;
 use fairlead_proto::scsi::sense::Sense;
 
 /// The kinds of request that a volume serves.
@@ -19,6 +20,8 @@ pub enum Kind {
     Zero,
     /// Read ahead.
     Prefetch,
+    /// A command as it came, for a device that carries it out itself.
+    Pass(Direction),
 }
 
 impl Kind {
@@ -29,7 +32,17 @@ impl Kind {
 
     /// It moves bytes between buffer and medium.
     pub fn moves_bytes(self) -> bool {
+        self.is_divisible() || matches!(self, Self::Pass(Direction::In | Direction::Out))
+    }
+
+    /// It can be carried out in pieces, one after the other.
+    pub fn is_divisible(self) -> bool {
         matches!(self, Self::Read | Self::Write | Self::WriteStable)
+    }
+
+    /// It goes by a link, and not to a file or to memory.
+    pub fn is_passed(self) -> bool {
+        matches!(self, Self::Pass(_))
     }
 }
 

@@ -77,6 +77,8 @@ pub struct DeviceRecord {
     write_factor: AtomicU64,
     /// The elevator below does not know contexts, whatever we tell it.
     is_blind_below: AtomicBool,
+    /// It did not answer the last command that it was given.
+    has_failed: AtomicBool,
 }
 
 impl DeviceRecord {
@@ -96,6 +98,13 @@ impl DeviceRecord {
     /// Somebody has looked.
     pub fn set_elevator_sees(&self, sees: bool) {
         self.is_blind_below.store(!sees, Ordering::Relaxed);
+    }
+
+    /// Whether it answers now; true: that is new.
+    pub fn set_failed(&self, has_failed: bool) -> bool {
+        // Looked at for each command, and seldom written.
+        self.has_failed.load(Ordering::Relaxed) != has_failed
+            && self.has_failed.swap(has_failed, Ordering::Relaxed) != has_failed
     }
 
     /// It was seen.
@@ -153,7 +162,14 @@ pub enum Event {
         /// For how long.
         age_ns: u64,
     },
-    /// It answers again.
+    /// A device that carries out commands itself did not answer one.
+    DeviceFailed {
+        /// Which.
+        device: String,
+        /// What it did.
+        reason: &'static str,
+    },
+    /// A device that was told of answers again.
     DeviceResumed {
         /// Which.
         device: String,

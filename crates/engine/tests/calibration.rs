@@ -42,6 +42,7 @@ impl Scratch {
             device: "disk".into(),
             simulated: None,
             kernel_context: Mode::Off,
+            pass_through: None,
         }
     }
 

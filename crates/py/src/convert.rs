@@ -3,6 +3,7 @@
 use crate::devices::to_parameters;
 use crate::item::item;
 use crate::kernel::{kernel_record, to_kernel_options, to_mode};
+use crate::passthrough::to_pass_through;
 use crate::scheduler::PySettings;
 use fairlead_engine::engine::{DriverChoice, LunMapping};
 use fairlead_engine::kernel::Kernel;
@@ -161,6 +162,10 @@ pub(crate) fn to_spec(dict: &Bound<'_, PyDict>) -> PyResult<Spec> {
             .map(|simulated| to_parameters(&simulated))
             .transpose()?,
         kernel_context: to_mode(&item::<String>(dict, "kernel_context")?)?,
+        pass_through: match dict.get_item("pass_through")? {
+            Some(settings) if !settings.is_none() => Some(to_pass_through(&settings.extract()?)?),
+            _ => None,
+        },
     })
 }
 
@@ -223,6 +228,11 @@ pub(crate) fn event<'py>(
             dict.set_item("commands", commands)?;
             dict.set_item("clients", clients)?;
             dict.set_item("age_s", age_ns as f64 / 1e9)?;
+        }
+        Event::DeviceFailed { device, reason } => {
+            dict.set_item("kind", "device_failed")?;
+            dict.set_item("device", device)?;
+            dict.set_item("reason", reason)?;
         }
         Event::DeviceResumed { device } => {
             dict.set_item("kind", "device_resumed")?;

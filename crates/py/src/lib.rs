@@ -8,6 +8,7 @@ mod devices;
 mod item;
 mod kernel;
 mod lifecycle;
+mod passthrough;
 mod scheduler;
 
 use calibration::PyCalibration;
@@ -21,6 +22,7 @@ use fairlead_proto::iscsi::parameters::Parameters;
 use fairlead_proto::scsi::table::CommandTable;
 use fairlead_sched::ContextId;
 use lifecycle::{ContextAccounts, ContextArena, ContextDirectory};
+use passthrough::PassThroughLink;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -222,6 +224,7 @@ impl SessionDict {
 #[pymodule(gil_used = false)]
 fn _dataplane(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<DataPlane>()?;
+    module.add_class::<PassThroughLink>()?;
     module.add_class::<PyCalibration>()?;
     module.add_class::<FairScheduler>()?;
     module.add_class::<ContextAccounts>()?;

@@ -11,6 +11,7 @@ from weakref import WeakSet
 from fairlead.control.log import logger
 from fairlead.dataplane.api import (
     ContextReleased,
+    DeviceFailed,
     DeviceResumed,
     DeviceStalled,
     KernelContextFailed,
@@ -53,6 +54,7 @@ TargetEvent: TypeAlias = (
     | SessionEnded
     | ContextReleased
     | DeviceStalled
+    | DeviceFailed
     | DeviceResumed
     | VolumeFault
     | KernelContextFailed

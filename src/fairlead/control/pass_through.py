@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -16,7 +17,12 @@ from fairlead.control.device_facts import DeviceFacts, NoAnswerError, NoUnitErro
 from fairlead.control.scsi_device import ScsiDevice, check_device_unused, find_scsi_device
 from fairlead.control.volumes import PreparedVolume
 from fairlead.dataplane.api import VolumeSpec
-from fairlead.dataplane.pass_through import TRANSFER_BYTES_MAX, PassThroughSpec, open_link
+from fairlead.dataplane.pass_through import (
+    INITIATOR_NAME,
+    TRANSFER_BYTES_MAX,
+    PassThroughSpec,
+    open_link,
+)
 from fairlead.errors import ConfigError
 from fairlead.model.iscsi_url import check_password, parse_iscsi_url, without_password
 from fairlead.model.size import SIZE_MAX_BYTES
@@ -53,6 +59,14 @@ _SG_TROUBLES: Final[Mapping[int, tuple[str, str]]] = {
     errno.EPERM: ("{place} may not be opened", "run as root, or give the node to our group"),
     errno.EBUSY: ("{place} is held by another program", "stop who holds it: lsof {path}"),
 }
+_NO_ANSWER: Final[Mapping[LinkKind, tuple[str, str]]] = {
+    "sg": ("{place} does not answer INQUIRY: {cause}", "see what the kernel says of it: dmesg"),
+    "iscsi": (
+        "{place} cannot be reached: {cause}",
+        "check that its target runs at that host and port, its name and access list, and user and "
+        "password",
+    ),
+}
 _NO_LIBRARY: Final = ("libiscsi is missing", "install it: apt-get install libiscsi7")
 _NOT_REACHED: Final = (
     "the portal of {place} cannot be reached: {cause}",
@@ -85,7 +99,7 @@ class _Way:
 
     Attributes:
         path: for the data plane and for people: the node, or the URL without password.
-        secret: the URL with its password; None where there is none.
+        url: for the data plane: with its password, its host in numbers; None for a node.
         shown: as the operator wrote it, without password.
         portal: what lists the LUNs beside it.
         name: what it is called when it has not said more; None: by what it says.
@@ -94,11 +108,12 @@ class _Way:
 
     kind: LinkKind
     path: str
-    secret: str | None
+    url: str | None
     shown: str
     portal: str = ""
     name: str | None = None
     host: ScsiDevice | None = None
+    initiator_name: str = INITIATOR_NAME
 
 
 def prepare_pass_through(
@@ -121,6 +136,7 @@ def prepare_pass_through(
     way = _find(config, view)
     if way.host is not None:
         check_device_unused(way.host, view)
+    way = _in_numbers(way)
     facts = _ask(way, connect)
     name = _short(way.name or _lasting_name(way, facts))
     capacity = facts.capacity
@@ -141,7 +157,8 @@ def prepare_pass_through(
             timeout_ns=config.timeout or _timeout_s(way, facts) * 10**9,
             transfer_bytes_max=_transfer_bytes_max(way, facts),
             commands_max=_commands_max(way),
-            url=way.secret,
+            initiator_name=way.initiator_name,
+            url=way.url,
         ),
     )
     backing = BackingDevice(name, is_rotational=way.host.is_rotational if way.host else None)
@@ -197,10 +214,11 @@ def check_documented(volumes: Sequence[VolumeConfig]) -> None:
 
 
 def check_served_once(new: PreparedVolume, config: VolumeConfig, others: Others) -> None:
-    """Refuse a device that is served already, also by another way that leads to it.
+    """Refuse a device of this host that is served already, also by another way that leads to it.
 
     Reservations are kept for each volume, so two volumes of one device would not know of each
-    other's. A name for the device in either configuration says that they are two.
+    other's. A name for the device in either configuration says that they are two. Another target
+    sees two sessions of ours, and keeps order itself.
 
     Args:
         new: the volume that comes.
@@ -212,7 +230,7 @@ def check_served_once(new: PreparedVolume, config: VolumeConfig, others: Others)
     """
     for other_config, other in others:
         has_name = config.device is not None or other_config.device is not None
-        if new.facts is not None and new.place == other.place and not has_name:
+        if new.spec.kind == "sg" and new.place == other.place and not has_name:
             raise ConfigError(
                 f"{config.path} is served already, as volume {other.spec.name!r}",
                 remedy="show that one under several LUNs; or, if it is another device that only "
@@ -224,17 +242,37 @@ def _find(config: VolumeConfig, view: SystemView) -> _Way:
     path = config.path or ""  # The model asks for one.
     if config.kind == "sg":
         host = find_scsi_device(path, view)
-        return _Way(kind="sg", path=host.node, secret=None, shown=path, host=host)
+        return _Way(kind="sg", path=host.node, url=None, shown=path, host=host)
     url = parse_iscsi_url(path)
     password = _password(config, None)
     return _Way(
         kind="iscsi",
         path=url.shown,
-        secret=None if password is None else replace(url, password=password).whole,
+        url=replace(url, password=password).whole,
         shown=url.shown,
         portal=replace(url, user=None).shown.removesuffix(f"/{url.target}/{url.lun}"),
         name=f"{url.target}/{url.lun}",
+        initiator_name=config.initiator_name or INITIATOR_NAME,
     )
+
+
+def _in_numbers(way: _Way) -> _Way:
+    """Look the host up: the data plane waits for no name server.
+
+    Raises:
+        ConfigError: nobody knows it.
+    """
+    if way.url is None:
+        return way
+    url = parse_iscsi_url(way.url)
+    try:
+        found = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(
+            f"host {url.host!r} of {way.shown} is not known: {error}",
+            remedy="check its name, or write its address",
+        ) from None
+    return replace(way, url=replace(url, host=str(found[0][4][0])).whole)
 
 
 def _password(config: VolumeConfig, where: str | None) -> str | None:
@@ -265,16 +303,13 @@ def _password(config: VolumeConfig, where: str | None) -> str | None:
 
 def _ask(way: _Way, connect: OpenLink) -> DeviceFacts:
     try:
-        return ask_device(connect(way.kind, way.secret or way.path))
+        return ask_device(connect(way.kind, way.url or way.path, way.initiator_name))
     except OSError as error:
         raise _explain(way, error) from None
     except NoAnswerError as error:
-        raise ConfigError(
-            f"{way.shown} does not answer INQUIRY: {without_password(str(error))}",
-            remedy="see what the kernel says of it: dmesg"
-            if way.kind == "sg"
-            else "see what its target says in its log",
-        ) from None
+        problem, remedy = _NO_ANSWER[way.kind]
+        cause = without_password(str(error))
+        raise ConfigError(problem.format(place=way.shown, cause=cause), remedy=remedy) from None
     except NoUnitError:
         raise _explain(way, OSError(errno.ENXIO, "")) from None
 

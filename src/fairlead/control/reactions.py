@@ -10,6 +10,7 @@ from fairlead.control.text_request import answer_text_request
 from fairlead.control.upcall import answer_upcall
 from fairlead.dataplane.api import (
     ContextReleased,
+    DeviceFailed,
     DeviceResumed,
     DeviceStalled,
     KernelContextFailed,
@@ -124,10 +125,12 @@ class Reactions:
             )
 
     def _log_notice(
-        self, event: DeviceStalled | DeviceResumed | VolumeFault | ProtocolNote
+        self, event: DeviceStalled | DeviceFailed | DeviceResumed | VolumeFault | ProtocolNote
     ) -> None:
         if isinstance(event, DeviceStalled):
             log.warning("device.stalled", device=event.device, reason=describe_stall(event))
+        elif isinstance(event, DeviceFailed):
+            log.warning("device.failed", device=event.device, reason=event.reason)
         elif isinstance(event, DeviceResumed):
             log.info("device.resumed", device=event.device)
         elif isinstance(event, VolumeFault):

@@ -278,8 +278,16 @@ class DeviceStalled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFailed:
+    """A device that carries out commands itself did not answer: it is gone, or took too long."""
+
+    device: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceResumed:
-    """A device that was reported as stalled answers again."""
+    """A device that was reported as stalled or failed answers again."""
 
     device: str
 
@@ -319,6 +327,7 @@ Event: TypeAlias = (
     | Upcall
     | TextRequested
     | DeviceStalled
+    | DeviceFailed
     | DeviceResumed
     | VolumeFault
     | KernelContextFailed

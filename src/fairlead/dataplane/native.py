@@ -14,6 +14,7 @@ from fairlead import _dataplane
 from fairlead.dataplane.api import (
     ContextInfo,
     ContextReleased,
+    DeviceFailed,
     DeviceInfo,
     DeviceResumed,
     DeviceStalled,
@@ -218,9 +219,9 @@ class NativeDataPlane:
 class NativeLink:
     """`fairlead.dataplane.pass_through.Link` over the extension."""
 
-    def __init__(self, kind: LinkKind, path: str) -> None:
+    def __init__(self, kind: LinkKind, path: str, initiator_name: str) -> None:
         try:
-            self._link = _dataplane.PassThroughLink(kind, path)
+            self._link = _dataplane.PassThroughLink(kind, path, initiator_name)
         except OSError as error:
             # The message is about the path, which may hold a password.
             message = without_password(error.strerror or str(error))
@@ -277,6 +278,7 @@ _EVENTS: Final[dict[str, Callable[..., Event]]] = {
     "upcall": Upcall,
     "text": TextRequested,
     "device_stalled": DeviceStalled,
+    "device_failed": DeviceFailed,
     "device_resumed": DeviceResumed,
     "volume_fault": VolumeFault,
     "kernel_context_failed": KernelContextFailed,

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 TRANSFER_BYTES_MAX: Final = 1 << 20
 """The data plane keeps a command's data in one buffer of this size."""
 
+INITIATOR_NAME: Final = "iqn.2008-12.example.fairlead:gateway"
+"""Who we are towards other targets where nobody says otherwise."""
+
 LinkKind: TypeAlias = Literal["sg", "iscsi"]
 
 
@@ -28,6 +31,7 @@ class PassThroughSpec:
         timeout_ns: how long a command may take before it is aborted.
         transfer_bytes_max: data of one command, 512..`TRANSFER_BYTES_MAX`.
         commands_max: commands that the device has at a time, all contexts together; at least 1.
+        initiator_name: who we are towards another target.
         url: for ``iscsi``: `VolumeSpec.path` with the password, where it has one. Never shown.
     """
 
@@ -35,6 +39,7 @@ class PassThroughSpec:
     timeout_ns: int
     transfer_bytes_max: int
     commands_max: int
+    initiator_name: str = INITIATOR_NAME
     url: str | None = field(default=None, repr=False)
 
     def plain(self) -> dict[str, Any]:
@@ -44,6 +49,7 @@ class PassThroughSpec:
             "timeout_ns": self.timeout_ns,
             "transfer_bytes_max": self.transfer_bytes_max,
             "commands_max": self.commands_max,
+            "initiator_name": self.initiator_name,
         }
 
 
@@ -79,12 +85,13 @@ class Link(Protocol):
 class OpenLink(Protocol):
     """Opens a way to a device."""
 
-    def __call__(self, kind: LinkKind, path: str) -> Link:
+    def __call__(self, kind: LinkKind, path: str, initiator_name: str) -> Link:
         """Open it; waits for a login where there is one.
 
         Args:
             kind: of the volume.
             path: the sg node, or the URL with its password.
+            initiator_name: who we are there.
 
         Raises:
             OSError: the device or the way to it is not there; with a number and a message.
@@ -92,9 +99,9 @@ class OpenLink(Protocol):
         ...
 
 
-def open_link(kind: LinkKind, path: str) -> Link:
+def open_link(kind: LinkKind, path: str, initiator_name: str) -> Link:
     """Open a link of the data plane in Rust; see `OpenLink`."""
     # Here and not above: everything but serving works without the extension.
     from fairlead.dataplane.native import NativeLink  # noqa: PLC0415
 
-    return NativeLink(kind, path)
+    return NativeLink(kind, path, initiator_name)

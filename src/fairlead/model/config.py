@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from fairlead.model.account import AccountUser, ChapAccount
 from fairlead.model.frozen import Model
 from fairlead.model.group import GroupConfig, InitiatorPattern
+from fairlead.model.iscsi_url import IscsiName
 from fairlead.model.policy import PolicyConfig
 from fairlead.model.portal import Portal, PortalField
 from fairlead.model.share_checks import Mistake, check_groups, check_shares, explain_unknown
@@ -32,8 +33,6 @@ LUN_MAX: Final = 255  # Peripheral device addressing. Spec: SAM-5, LUN structure
 DEFAULT_PORTAL: Final = Portal("127.0.0.1")
 # We own no domain; ".example" is reserved for nobody. Spec: RFC 2606.
 DEFAULT_AUTHORITY: Final = "iqn.2008-12.example.fairlead"
-
-IscsiName = Annotated[str, AfterValidator(normalise)]
 
 
 class NamingConfig(Model):

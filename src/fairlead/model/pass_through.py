@@ -31,7 +31,8 @@ _OF_OTHERS: Final = {
     "physical_block_bytes": "the device itself says how large its blocks are",
 }
 _OF_PASS_THROUGH: Final = ("identity", "allow", "timeout")
-_OF_ISCSI: Final = ("password", "password_file")
+_PASSWORDS: Final = ("password", "password_file")
+_OF_ISCSI: Final = ("initiator_name", *_PASSWORDS)
 
 
 def check_pass_through(volume: VolumeConfig) -> None:
@@ -67,7 +68,9 @@ def _problems(volume: VolumeConfig) -> Iterator[str]:
 
 
 def _password_problems(volume: VolumeConfig) -> Iterator[str]:
-    passwords = [name for name in _OF_ISCSI if getattr(volume, name) is not None]
+    if volume.initiator_name is not None and volume.kind == "sg":
+        yield "a device of this host asks for no name; remove initiator_name"
+    passwords = [name for name in _PASSWORDS if getattr(volume, name) is not None]
     if passwords and volume.kind == "sg":
         yield f"a device of this host asks for no password; remove {passwords[0]}"
     elif len(passwords) > 1:

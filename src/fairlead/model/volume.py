@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 
 from fairlead.model.duration import DurationNs
 from fairlead.model.frozen import Model
-from fairlead.model.iscsi_url import check_password, parse_iscsi_url
+from fairlead.model.iscsi_url import IscsiName, check_password, parse_iscsi_url
 from fairlead.model.pass_through import PASS_THROUGH_KINDS, DeviceIdentity, check_pass_through
 from fairlead.model.size import SizeBytes
 
@@ -46,6 +46,7 @@ class VolumeConfig(Model):
             or a volume of ours (``own``).
         allow: only there: dangerous commands that are passed on all the same, by name.
         timeout: only there: how long a command may take, 1 s to 24 h, in nanoseconds.
+        initiator_name: only for ``iscsi``: who we are there, for access lists.
         password: only for ``iscsi``; of the user in the URL, and taken from there if it is there.
         password_file: path of a file with it; one final newline is not part of it.
     """
@@ -65,6 +66,7 @@ class VolumeConfig(Model):
     identity: DeviceIdentity = "device"
     allow: tuple[str, ...] = ()
     timeout: DurationNs | None = None
+    initiator_name: IscsiName | None = None
     password: SecretStr | None = None
     password_file: str | None = None
 

@@ -47,12 +47,15 @@ class Rule:
         service_action: None: all that have no rule of their own.
         treatment: what becomes of it.
         is_harmless: read-only sessions and units have it too; others get WRITE PROTECTED there.
+        attention: additional sense code and qualifier, ``asc << 8 | ascq``, that the other nexuses
+            are told when it has gone well: to the device we all are one, which knows.
     """
 
     opcode: int
     service_action: int | None
     treatment: Treatment
     is_harmless: bool
+    attention: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Policy:
         is_dangerous: refused unless the operator allows it by name, and passed on then.
         needs_identity: it speaks of ports and identities of the device itself, and is refused where
             initiators see an identity of ours.
+        attention: see `Rule`.
         why: where that does not go without saying.
     """
 
@@ -78,6 +82,7 @@ class Policy:
     is_harmless: bool = False
     is_dangerous: bool = False
     needs_identity: bool = False
+    attention: int | None = None
     why: str = ""
 
     @property
@@ -117,6 +122,8 @@ _ATA: Final = "it carries every ATA command: firmware, passwords, SECURITY ERASE
 _ELEMENTS: Final = "it wipes the device, and changes its capacity for good"
 _MOVES: Final = "it moves the tape, without which nothing can be read"
 
+_MODE_PARAMETERS_CHANGED: Final = 0x2A01
+
 POLICIES: Final[tuple[Policy, ...]] = (
     _harmless("TEST UNIT READY", 0x00),
     _harmless("REWIND", 0x01, why=_MOVES),
@@ -137,7 +144,12 @@ POLICIES: Final[tuple[Policy, ...]] = (
         is_harmless=True,
         why="page B0h says how much we pass on at a time; 80h and 83h are ours by identity",
     ),
-    Policy("MODE SELECT (6)", 0x15, why="tapes are set up by it; the device tells the others"),
+    Policy(
+        "MODE SELECT (6)",
+        0x15,
+        attention=_MODE_PARAMETERS_CHANGED,
+        why="tapes are set up by it; the other initiators are told",
+    ),
     _answered("RESERVE (6)", 0x16, _RESERVED),
     _answered("RELEASE (6)", 0x17, _RESERVED),
     _refused("COPY", 0x18, _COPIES),
@@ -176,7 +188,7 @@ POLICIES: Final[tuple[Policy, ...]] = (
     _dangerous("SANITIZE", 0x48, why=f"{_WIPES}, and nothing ends it"),
     _harmless("GET EVENT STATUS NOTIFICATION", 0x4A),
     _harmless("LOG SENSE", 0x4D),
-    Policy("MODE SELECT (10)", 0x55, why="as MODE SELECT (6)"),
+    Policy("MODE SELECT (10)", 0x55, attention=_MODE_PARAMETERS_CHANGED, why="as MODE SELECT (6)"),
     _answered("RESERVE (10)", 0x56, _RESERVED),
     _answered("RELEASE (10)", 0x57, _RESERVED),
     _harmless("MODE SENSE (10)", 0x5A),
@@ -275,6 +287,7 @@ def rules(
             policy.service_action,
             _treatment(policy, identity, allowed),
             policy.is_harmless,
+            policy.attention,
         )
         for policy in POLICIES
     )

@@ -41,7 +41,7 @@ def config(kind: str = "sg", path: str = "/dev/sg3", **fields: Any) -> VolumeCon
 
 
 def iscsi(**fields: Any) -> VolumeConfig:
-    return config("iscsi", f"iscsi://bob%{SECRET}@host/{TARGET}/7", **fields)
+    return config("iscsi", f"iscsi://bob%{SECRET}@127.0.0.1/{TARGET}/7", **fields)
 
 
 def passed(volume: PreparedVolume) -> PassThroughSpec:
@@ -134,8 +134,8 @@ def test_a_lun_of_another_target_is_prepared(tree: KernelTree) -> None:
     link = FakeScsiDevice()
     prepared = prepare_pass_through(iscsi(), tree.view, link)
     spec = prepared.spec
-    assert link.opened == [("iscsi", f"iscsi://bob%{SECRET}@host:3260/{TARGET}/7")]
-    assert spec.path == f"iscsi://bob@host:3260/{TARGET}/7"
+    assert link.opened == [("iscsi", f"iscsi://bob%{SECRET}@127.0.0.1:3260/{TARGET}/7")]
+    assert spec.path == f"iscsi://bob@127.0.0.1:3260/{TARGET}/7"
     assert passed(prepared).url == link.opened[0][1]
     assert spec.device == f"{TARGET}/7"
     assert prepared.place == f"iscsi:{TARGET}/7"
@@ -154,7 +154,9 @@ def test_a_size_that_cannot_be_is_cut(tree: KernelTree) -> None:
 def test_a_long_name_stays_apart_from_others(tree: KernelTree) -> None:
     names = {
         prepare_pass_through(
-            config("iscsi", f"iscsi://host/{TARGET}{'x' * 100}/{lun}"), tree.view, FakeScsiDevice()
+            config("iscsi", f"iscsi://127.0.0.1/{TARGET}{'x' * 100}/{lun}"),
+            tree.view,
+            FakeScsiDevice(),
         ).spec.device
         for lun in range(3)
     }
@@ -164,7 +166,7 @@ def test_a_long_name_stays_apart_from_others(tree: KernelTree) -> None:
 
 def test_a_password_may_be_in_a_file(tree: KernelTree, tmp_path: Path) -> None:
     file = tmp_path / "password"
-    volume = config("iscsi", f"iscsi://bob@host/{TARGET}/0", password_file=str(file))
+    volume = config("iscsi", f"iscsi://bob@127.0.0.1/{TARGET}/0", password_file=str(file))
 
     def explained() -> str:
         with pytest.raises(ConfigError) as caught:
@@ -181,7 +183,7 @@ def test_a_password_may_be_in_a_file(tree: KernelTree, tmp_path: Path) -> None:
     assert explained().startswith(f"{file} holds no password: it is not UTF-8 text (put the")
     file.write_text(f"{SECRET}\n")
     assert passed(prepare_pass_through(volume, tree.view, FakeScsiDevice())).url == (
-        f"iscsi://bob%{SECRET}@host:3260/{TARGET}/0"
+        f"iscsi://bob%{SECRET}@127.0.0.1:3260/{TARGET}/0"
     )
 
 
@@ -203,24 +205,30 @@ def test_what_is_in_the_way_of_a_device(tree: KernelTree, number: int, message: 
     assert str(caught.value).startswith(message)
 
 
-SHOWN = f"iscsi://bob@host:3260/{TARGET}/7"
+SHOWN = f"iscsi://bob@127.0.0.1:3260/{TARGET}/7"
 
 
 @pytest.mark.parametrize(
     ("number", "message"),
     [
         (errno.ELIBACC, "libiscsi is missing (install it: apt-get install libiscsi7)"),
-        (errno.ECONNREFUSED, f"the portal of {SHOWN} cannot be reached: not at iscsi://bob@host ("),
-        (errno.EACCES, f"the target of {SHOWN} refuses our login: not at iscsi://bob@host (check"),
+        (
+            errno.ECONNREFUSED,
+            f"the portal of {SHOWN} cannot be reached: not at iscsi://bob@127.0.0.1 (",
+        ),
+        (
+            errno.EACCES,
+            f"the target of {SHOWN} refuses our login: not at iscsi://bob@127.0.0.1 (check",
+        ),
         (
             errno.ENXIO,
-            f"there is no such LUN: {SHOWN} (list them: iscsi-ls --show-luns iscsi://host:3260)",
+            f"there is no such LUN: {SHOWN} (list them: iscsi-ls --show-luns iscsi://127.0.0.1:3260)",
         ),
-        (0, f"{SHOWN} cannot be used: not at iscsi://bob@host"),
+        (0, f"{SHOWN} cannot be used: not at iscsi://bob@127.0.0.1"),
     ],
 )
 def test_what_is_in_the_way_of_a_lun(tree: KernelTree, number: int, message: str) -> None:
-    trouble = OSError(number, f"not at iscsi://bob%{SECRET}@host")
+    trouble = OSError(number, f"not at iscsi://bob%{SECRET}@127.0.0.1")
     with pytest.raises(ConfigError) as caught:
         prepare_pass_through(iscsi(), tree.view, FakeScsiDevice(trouble=trouble))
     assert str(caught.value).startswith(message)
@@ -232,7 +240,7 @@ def test_a_device_that_says_nothing_is_explained(tree: KernelTree) -> None:
     silent = FakeScsiDevice(failure="timed out")
     with pytest.raises(ConfigError, match=r"does not answer INQUIRY: timed out \(see what the k"):
         prepare_pass_through(config(), tree.view, silent)
-    with pytest.raises(ConfigError, match=r"INQUIRY: timed out \(see what its target says"):
+    with pytest.raises(ConfigError, match=r"cannot be reached: timed out \(check that its target"):
         prepare_pass_through(iscsi(), tree.view, silent)
     with pytest.raises(ConfigError, match="there is no such LUN"):
         prepare_pass_through(iscsi(), tree.view, FakeScsiDevice(peripheral=0x7F))

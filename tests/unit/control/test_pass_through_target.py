@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.unit.control.conftest import Planes
 
 SECRET = "s3cret-of-bob"
-URL = f"iscsi://bob%{SECRET}@host/iqn.2026-01.example:disk/7"
+URL = f"iscsi://bob%{SECRET}@127.0.0.1/iqn.2026-01.example:disk/7"
 SG = {"name": "v", "kind": "sg", "path": "/dev/sdb"}
 NAA = "naa.5000c500a1b2c3d4"
 
@@ -116,11 +116,11 @@ async def test_a_password_is_shown_nowhere(
     async with serving(planes, tmp_path) as target:
         url = await target.serve_volume(URL)
         assert url.endswith(":disk-7/0")
-        assert planes.plane.pass_through["disk-7"].url == URL.replace("host", "host:3260")
+        assert planes.plane.pass_through["disk-7"].url == URL.replace("127.0.0.1", "127.0.0.1:3260")
         [info] = target.volumes()
         document = volume_document(info, target.device_facts()["disk-7"])
         shown = json.dumps([document, target.accounts()]) + repr((info, target.luns, target))
-        assert "bob@host:3260" in shown
+        assert "bob@127.0.0.1:3260" in shown
         with pytest.raises(ConfigError) as served:
             await target.add_volume(URL)
     lines = "".join(record.getMessage() for record in caplog.records)
@@ -129,7 +129,7 @@ async def test_a_password_is_shown_nowhere(
 
 
 @pytest.mark.parametrize(
-    "word", [f"iscsi://bob%{SECRET}@host/nothing", f"iscsi://bob%{SECRET}@@host/iqn.x/0"]
+    "word", [f"iscsi://bob%{SECRET}@127.0.0.1/nothing", f"iscsi://bob%{SECRET}@@127.0.0.1/iqn.x/0"]
 )
 async def test_a_mistaken_word_does_not_show_it_either(
     planes: Planes, tmp_path: Path, word: str

@@ -14,6 +14,7 @@ from fairlead.control.events import SessionStarted
 from fairlead.control.target import Target
 from fairlead.dataplane.api import (
     ContextReleased,
+    DeviceFailed,
     DeviceResumed,
     DeviceStalled,
     EngineOptions,
@@ -335,6 +336,7 @@ async def test_notices_are_told_and_logged(
         for event in (
             stalled,
             replace(stalled, commands=1, clients=1),
+            DeviceFailed(device="sdb", reason="it is gone"),
             DeviceResumed(device="vda"),
             VolumeFault(volume=volume.volume, reason="flush failed: EIO"),
             ProtocolNote(session=1, peer="127.0.0.1:9", reason="CmdSN 9 is outside 1..8"),
@@ -346,6 +348,7 @@ async def test_notices_are_told_and_logged(
     for line in (
         'device.stalled device=vda reason="vda: 12 commands of 3 clients unanswered for 31 s"',
         'device.stalled device=vda reason="vda: 1 command of 1 client unanswered for 31 s"',
+        'device.failed device=sdb reason="it is gone"',
         "device.resumed device=vda",
         'volume.faulted volume=null reason="flush failed: EIO"',
         'iscsi.protocol peer=127.0.0.1:9 session=1 reason="CmdSN 9 is outside 1..8"',

@@ -9,7 +9,7 @@ import pytest
 
 from fairlead.dataplane import native
 from fairlead.dataplane.api import ContextReleased, EngineOptions, VolumeSpec
-from fairlead.dataplane.pass_through import PassThroughSpec, open_link
+from fairlead.dataplane.pass_through import INITIATOR_NAME, PassThroughSpec, open_link
 from fairlead.errors import DataPlaneError
 from fairlead.scsi.pass_through import Rule, Treatment
 
@@ -151,12 +151,19 @@ LUN = VolumeSpec(
 def test_a_scsi_device_crosses_as_plain_data(plane: native.NativeDataPlane) -> None:
     plane.add_volume(LUN)
     given = extension(plane).given
-    rule = {"opcode": 0x12, "service_action": None, "treatment": "PAGE", "is_harmless": True}
+    rule = {
+        "opcode": 0x12,
+        "service_action": None,
+        "treatment": "PAGE",
+        "is_harmless": True,
+        "attention": None,
+    }
     assert given["pass_through"] == {
         "rules": [rule],
         "timeout_ns": 1,
         "transfer_bytes_max": 4096,
         "commands_max": 2,
+        "initiator_name": INITIATOR_NAME,
     }
     assert type(given["pass_through"]["rules"][0]["treatment"]) is str
     assert (given["kind"], given["path"]) == ("iscsi", WHOLE)
@@ -177,7 +184,7 @@ def test_a_password_goes_down_and_does_not_come_back(plane: native.NativeDataPla
 class ExtensionLink:
     """Stands in for the extension's link."""
 
-    def __init__(self, kind: str, path: str) -> None:
+    def __init__(self, kind: str, path: str, _initiator_name: str) -> None:
         if kind == "iscsi":
             raise OSError(errno.ECONNREFUSED, f"no way to {path}")
 
@@ -191,10 +198,10 @@ class ExtensionLink:
 
 def test_a_link_asks_the_extension(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fairlead._dataplane.PassThroughLink", ExtensionLink, raising=False)
-    link = open_link("sg", "/dev/sg3")
+    link = open_link("sg", "/dev/sg3", "iqn.2026-01.example:us")
     answer = link.execute(b"cdb", data_in_bytes=36, timeout_s=1.5)
     assert (answer.status, answer.sense, answer.data, answer.failure) == (2, b"s", b"cdb", None)
     assert link.about() == {"interface": "made up"}
     with pytest.raises(OSError, match="no way to") as caught:
-        open_link("iscsi", WHOLE)
+        open_link("iscsi", WHOLE, "iqn.2026-01.example:us")
     assert (caught.value.errno, caught.value.strerror) == (errno.ECONNREFUSED, f"no way to {SHOWN}")

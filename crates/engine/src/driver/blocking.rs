@@ -37,7 +37,9 @@ impl Class {
         match kind {
             Kind::Read | Kind::Prefetch => Self::Read,
             Kind::Write => Self::Write,
-            Kind::WriteStable | Kind::Flush | Kind::Discard | Kind::Zero => Self::Slow,
+            Kind::WriteStable | Kind::Flush | Kind::Discard | Kind::Zero | Kind::Pass(_) => {
+                Self::Slow
+            }
         }
     }
 
@@ -285,6 +287,8 @@ fn carry_out(request: &FileRequest) -> i32 {
                 let advice = libc::POSIX_FADV_WILLNEED;
                 return -libc::posix_fadvise(request.fd, offset, length, advice);
             }
+            // Never for a file.
+            Kind::Pass(_) => return -libc::EOPNOTSUPP,
         }
     };
     outcome(result)

@@ -55,6 +55,13 @@ pub enum Completion {
         /// Bytes, or negative errno.
         result: i32,
     },
+    /// A watched descriptor has something, and is not watched any more.
+    Ready {
+        /// As given to [`Driver::watch`].
+        watch: u32,
+        /// What: `POLLIN`, `POLLOUT`, `POLLERR`...
+        events: i16,
+    },
     /// The mailbox has something.
     Woken,
 }
@@ -161,6 +168,13 @@ pub trait Driver {
 
     /// Sends a message; it may send less than all.
     fn send(&mut self, connection: u32, fd: RawFd, message: *const libc::msghdr);
+
+    /// Tells once when a descriptor has one of these events (`POLLIN`, `POLLOUT`) or is broken. No
+    /// two watches that are not over have one number; a descriptor has one watch.
+    fn watch(&mut self, watch: u32, fd: RawFd, events: i16);
+
+    /// Ends a watch that has not told anything. What it would have told may still come.
+    fn unwatch(&mut self, watch: u32, fd: RawFd);
 
     /// Asks for file I/O.
     fn submit(&mut self, token: u64, request: FileRequest);

@@ -11,6 +11,8 @@ const BUFFERS: u16 = 64;
 const BUFFER_BYTES: usize = 16 * 1024;
 const WAKE: u64 = u64::MAX;
 const WORK: u64 = u64::MAX - 1;
+/// Beside the number of a watch that is not a connection's.
+const READY: u64 = 1 << 32;
 /// Receives of one connection in one round, so that none keeps the others waiting.
 const RECEIVES_A_ROUND: usize = 4;
 
@@ -83,7 +85,7 @@ impl Threads {
     }
 
     /// Watches for what the socket waits for, or for nothing.
-    fn watch(&mut self, connection: u32) {
+    fn watch_socket(&mut self, connection: u32) {
         let Some(socket) = self.sockets.get(&connection) else { return };
         let reads = !matches!(socket.receive, Receive::Off);
         let wanted = if reads { libc::EPOLLIN as u32 } else { 0 }
@@ -224,6 +226,10 @@ impl Threads {
             match data {
                 WAKE => self.ready.push(Completion::Woken),
                 WORK => self.collect(),
+                data if data & READY != 0 => {
+                    let watch = data as u32;
+                    self.ready.push(Completion::Ready { watch, events: happened as i16 });
+                }
                 connection => {
                     let connection = connection as u32;
                     let broken = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
@@ -233,7 +239,7 @@ impl Threads {
                     if happened & (libc::EPOLLOUT as u32 | broken) != 0 {
                         self.writable(connection);
                     }
-                    self.watch(connection);
+                    self.watch_socket(connection);
                 }
             }
         }
@@ -257,13 +263,13 @@ impl Driver for Threads {
     fn receive(&mut self, connection: u32, fd: RawFd) {
         self.socket(connection, fd).receive = Receive::On;
         self.readable(connection);
-        self.watch(connection);
+        self.watch_socket(connection);
     }
 
     fn receive_once(&mut self, connection: u32, fd: RawFd, most_bytes: u32) {
         self.socket(connection, fd).receive = Receive::Once { most_bytes };
         self.readable(connection);
-        self.watch(connection);
+        self.watch_socket(connection);
     }
 
     fn pause(&mut self, connection: u32, fd: RawFd) {
@@ -273,20 +279,38 @@ impl Driver for Threads {
             let result = -libc::ECANCELED;
             self.ready.push(Completion::Received { connection, result, buffer: None, more: false });
         }
-        self.watch(connection);
+        self.watch_socket(connection);
     }
 
     fn receive_exact(&mut self, connection: u32, fd: RawFd, address: *mut u8, length_bytes: u32) {
         let receive = Receive::Exact { address, length_bytes, done_bytes: 0 };
         self.socket(connection, fd).receive = receive;
         self.readable(connection);
-        self.watch(connection);
+        self.watch_socket(connection);
     }
 
     fn send(&mut self, connection: u32, fd: RawFd, message: *const libc::msghdr) {
         self.socket(connection, fd).send = Some(message);
         self.writable(connection);
-        self.watch(connection);
+        self.watch_socket(connection);
+    }
+
+    fn watch(&mut self, watch: u32, fd: RawFd, events: i16) {
+        // epoll's events have the numbers of poll's.
+        let events = u32::from(events.unsigned_abs()) | libc::EPOLLONESHOT as u32;
+        let data = READY | u64::from(watch);
+        // One that has told stays registered, without events.
+        let watched = self
+            .control(libc::EPOLL_CTL_MOD, fd, events, data)
+            .or_else(|_| self.control(libc::EPOLL_CTL_ADD, fd, events, data));
+        if watched.is_err() {
+            self.ready.push(Completion::Ready { watch, events: libc::POLLERR });
+        }
+    }
+
+    fn unwatch(&mut self, _watch: u32, fd: RawFd) {
+        // It may be closed already, which is the same.
+        let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
     }
 
     fn submit(&mut self, token: u64, request: FileRequest) {
@@ -296,7 +320,7 @@ impl Driver for Threads {
     fn wait(&mut self, patience: Duration, completions: &mut Vec<Completion>) -> io::Result<()> {
         for connection in std::mem::take(&mut self.hungry) {
             self.readable(connection);
-            self.watch(connection);
+            self.watch_socket(connection);
         }
         self.files.start();
         let idle = self.ready.is_empty() && (self.hungry.is_empty() || self.free.is_empty());

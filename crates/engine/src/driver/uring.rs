@@ -35,6 +35,7 @@ mod tag {
     pub(super) const CANCEL: u64 = 6 << 56;
     pub(super) const BLOCKING: u64 = 7 << 56;
     pub(super) const RING: u64 = 8 << 56;
+    pub(super) const READY: u64 = 9 << 56;
     pub(super) const MASK: u64 = 0xFF << 56;
 }
 
@@ -87,8 +88,8 @@ impl Uring {
         let mut uring =
             Self { ring, buffers, files, rings: Rings::default(), overflowed: Vec::new() };
         (0..BUFFERS).for_each(|id| uring.buffers.offer(id));
-        uring.watch(wake_fd, tag::WAKE);
-        uring.watch(uring.files.descriptor(), tag::BLOCKING);
+        uring.watch_own(wake_fd, tag::WAKE);
+        uring.watch_own(uring.files.descriptor(), tag::BLOCKING);
         Ok((uring, features))
     }
 
@@ -101,7 +102,7 @@ impl Uring {
     }
 
     /// Watches an eventfd; the descriptor travels in the user data, to watch it again.
-    fn watch(&mut self, fd: RawFd, tag: u64) {
+    fn watch_own(&mut self, fd: RawFd, tag: u64) {
         let watch = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32).multi(true);
         self.push(watch.build().user_data(tag | u64::from(fd.unsigned_abs())));
     }
@@ -136,6 +137,8 @@ fn completion(entry: &cqueue::Entry) -> Option<Completion> {
         tag::SEND => Completion::Sent { connection, result },
         tag::FILE => Completion::Io { token: low, result },
         tag::WAKE => Completion::Woken,
+        // One that was ended tells nothing.
+        tag::READY if result >= 0 => Completion::Ready { watch: connection, events: result as i16 },
         _ => return None,
     })
 }
@@ -264,6 +267,8 @@ fn file_entry(request: &FileRequest) -> squeue::Entry {
         Kind::Prefetch => opcode::Fadvise::new(fd, i64::from(length), libc::POSIX_FADV_WILLNEED)
             .offset(offset)
             .build(),
+        // Never for a file.
+        Kind::Pass(_) => opcode::Nop::new().build(),
     }
 }
 
@@ -296,6 +301,16 @@ impl Driver for Uring {
         let flags = (libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as u32;
         let entry = opcode::SendMsg::new(Fd(fd), message).flags(flags);
         self.push(entry.build().user_data(tag::SEND | u64::from(connection)));
+    }
+
+    fn watch(&mut self, watch: u32, fd: RawFd, events: i16) {
+        let entry = opcode::PollAdd::new(Fd(fd), u32::from(events.unsigned_abs())).build();
+        self.push(entry.user_data(tag::READY | u64::from(watch)));
+    }
+
+    fn unwatch(&mut self, watch: u32, _fd: RawFd) {
+        let what = CancelBuilder::user_data(tag::READY | u64::from(watch));
+        self.push(opcode::AsyncCancel2::new(what).build().user_data(tag::CANCEL));
     }
 
     fn submit(&mut self, token: u64, request: FileRequest) {
@@ -358,7 +373,7 @@ impl Driver for Uring {
             let Some(entry) = self.ring.completion().next() else { break };
             let (data, kind) = (entry.user_data(), entry.user_data() & tag::MASK);
             if matches!(kind, tag::WAKE | tag::BLOCKING) && !cqueue::more(entry.flags()) {
-                self.watch((data & !tag::MASK) as RawFd, kind);
+                self.watch_own((data & !tag::MASK) as RawFd, kind);
             }
             if kind == tag::RING {
                 self.rings.woken(data & !tag::MASK);

@@ -4,9 +4,18 @@
 //! on them. Nothing is shared between submitters, and no call waits. Who the commands are for is the
 //! submitter's business: it enters the context, and calls [`Link::submit`].
 
+mod device;
+pub mod iscsi;
 mod outcome;
+mod rules;
+mod sg;
+mod single;
 
+pub use device::{Device, Settings, Whereabouts, open_link};
 pub use outcome::{Failure, Outcome, SENSE_BYTES_MAX};
+pub use rules::{Rule, Rules, Treatment, whole_cdb};
+pub use sg::SgLink;
+pub use single::Single;
 
 use fairlead_sched::Nanos;
 use std::os::fd::RawFd;
@@ -59,7 +68,7 @@ pub struct Watch {
 ///
 /// A command that was submitted ends exactly once, in [`Link::ready`] or [`Link::tick`], whatever
 /// becomes of the device; until then its memory is in use.
-pub trait Link {
+pub trait Link: Send {
     /// Sends a command.
     ///
     /// # Errors
@@ -88,6 +97,28 @@ pub trait Link {
         None
     }
 
+    /// Why the device cannot be reached now; `None`: it can, or that is not known yet.
+    fn trouble(&self) -> Option<&str> {
+        None
+    }
+
     /// Commands that may be out at a time.
     fn commands_max(&self) -> usize;
+}
+
+/// The way to nowhere.
+struct Closed;
+
+impl Link for Closed {
+    fn submit(&mut self, _token: u64, _command: &Command, _now: Nanos) -> Result<(), Failure> {
+        Err(Failure::Gone)
+    }
+
+    fn watches(&self, _watches: &mut Vec<Watch>) {}
+
+    fn ready(&mut self, _: RawFd, _: i16, _: Nanos, _: &mut dyn FnMut(u64, Outcome)) {}
+
+    fn commands_max(&self) -> usize {
+        0
+    }
 }

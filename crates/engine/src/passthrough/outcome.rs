@@ -23,6 +23,18 @@ pub enum Failure {
     Broken,
 }
 
+impl Failure {
+    /// What an operator should hear; `None`: it happens, and initiators know what to do.
+    pub fn trouble(self) -> Option<&'static str> {
+        match self {
+            Self::Gone => Some("it is gone, or cannot be reached"),
+            Self::TimedOut => Some("a command did not end in time, and was aborted"),
+            Self::Broken => Some("the way to it is broken"),
+            Self::Aborted | Self::Busy | Self::Unsendable => None,
+        }
+    }
+}
+
 /// The sense data that an initiator gets for a failure; `None`: the status is BUSY.
 /// Spec: SPC-4, additional sense codes.
 const SENSE_OF: [(Failure, Option<Sense>); 6] = [

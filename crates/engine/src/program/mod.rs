@@ -5,6 +5,7 @@
 
 mod compare_and_write;
 mod deallocate;
+mod pass;
 mod simple;
 mod transfer;
 mod verify;
@@ -12,6 +13,7 @@ mod write_same;
 
 pub use compare_and_write::CompareAndWrite;
 pub use deallocate::Unmap;
+pub use pass::Pass;
 pub use simple::Simple;
 pub use transfer::{Direction, Transfer};
 pub use verify::Verify;
@@ -19,7 +21,7 @@ pub use write_same::WriteSame;
 
 use crate::buffer::LARGEST;
 use crate::operation::{Kind, Operation, sense_for};
-use fairlead_proto::iscsi::task::Answer;
+use fairlead_proto::iscsi::task::{Answer, Task};
 use fairlead_proto::scsi::sense::Sense;
 use fairlead_proto::scsi::status;
 use fairlead_proto::scsi::table::{Execution, Request};
@@ -106,6 +108,16 @@ pub struct Expected {
     pub out_bytes: u32,
 }
 
+impl Expected {
+    /// What a task says.
+    pub fn of(task: &Task) -> Self {
+        Self {
+            in_bytes: if task.reads { task.expected_bytes } else { 0 },
+            out_bytes: if task.writes { task.expected_bytes } else { 0 },
+        }
+    }
+}
+
 /// A command being carried out.
 #[derive(Debug)]
 pub enum Program {
@@ -119,6 +131,8 @@ pub enum Program {
     Unmap(Unmap),
     /// COMPARE AND WRITE.
     CompareAndWrite(CompareAndWrite),
+    /// A command that a device carries out itself.
+    Pass(Pass),
     /// One request without data, a page, an upcall, or an answer known from the start.
     Simple(Simple),
 }
@@ -166,6 +180,7 @@ impl Program {
             Self::WriteSame(program) => program.buffer_bytes(),
             Self::Unmap(program) => program.buffer_bytes(),
             Self::CompareAndWrite(program) => program.buffer_bytes(),
+            Self::Pass(program) => program.length_bytes() as usize,
             Self::Simple(program) => program.buffer_bytes(),
         }
     }
@@ -179,6 +194,7 @@ impl Program {
             Self::WriteSame(program) => program.first_data_bytes(),
             Self::Unmap(program) => program.first_data_bytes(),
             Self::CompareAndWrite(program) => program.first_data_bytes(),
+            Self::Pass(program) => program.first_data_bytes(),
             Self::Simple(program) => program.first_data_bytes(),
         }
     }
@@ -203,6 +219,7 @@ impl Program {
             Self::WriteSame(program) => program.next(input, unit, buffer),
             Self::Unmap(program) => program.next(input, unit, buffer),
             Self::CompareAndWrite(program) => program.next(input, unit, buffer),
+            Self::Pass(program) => program.next(input, buffer),
             Self::Simple(program) => program.next(input, buffer),
         }
     }

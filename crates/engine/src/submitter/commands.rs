@@ -1,6 +1,6 @@
 //! What a task does next: from its CDB to its answer.
 
-use super::{Submitter, token};
+use super::{Submitter, pass, token};
 use crate::program::{Expected, Input, Program, Simple, Step, Unit, check_condition};
 use crate::session::{Job, Place, Session};
 use crate::shared::{Event, Page, Tables, UPCALLS_MAX};
@@ -24,9 +24,11 @@ impl Submitter {
         let tables = Arc::clone(&self.tables);
         let task = session.wire.task(slot);
         let lun = lun::decode(task.lun_field).and_then(|number| session.find_lun(number));
-        let chosen = match tables.commands.parse(&task.cdb) {
-            Ok(request) => choose(session, lun, &request, task, &tables),
-            Err(sense) => {
+        let passed = pass::choose(session, lun, task, &tables);
+        let chosen = match (passed, tables.commands.parse(&task.cdb)) {
+            (Some(passed), _) => passed,
+            (None, Ok(request)) => choose(session, lun, &request, task, &tables),
+            (None, Err(sense)) => {
                 let sense = if lun.is_none() { Sense::LUN_NOT_SUPPORTED } else { sense };
                 Chosen { program: Err(sense), passes_attention: false, accounted: Accounted::Other }
             }
@@ -127,7 +129,12 @@ impl Submitter {
         let lun =
             session.job(slot).lun.filter(|_| request.row.execution == Execution::RequestSense);
         let Some(lun) = lun.and_then(|lun| session.luns.get_mut(lun)) else { return };
-        let sense = lun.attentions.take().map_or(Sense::NONE, Sense::unit_attention);
+        let attention = lun.attentions.take();
+        // What else there is to tell a device tells itself.
+        if attention.is_none() && lun.unit.volume.passes_to().is_some() {
+            return;
+        }
+        let sense = attention.map_or(Sense::NONE, Sense::unit_attention);
         session.job(slot).program = Some(request_sense(sense, &request, expected));
     }
 
@@ -200,11 +207,15 @@ impl Submitter {
                 self.mark(session, index);
             }
             Step::Send(from, end, Some(answer)) => {
+                tell_sense(session, slot);
                 self.close_books(session, index, slot, &answer);
                 session.wire.data_in(slot, from, end, Some(answer));
                 self.mark(session, index);
             }
-            Step::Answer(answer) => self.finish(session, index, slot, answer),
+            Step::Answer(answer) => {
+                tell_sense(session, slot);
+                self.finish(session, index, slot, answer);
+            }
             Step::Upcall => self.upcall(session, index, slot),
         }
     }
@@ -327,10 +338,19 @@ impl Submitter {
     }
 }
 
-struct Chosen {
-    program: Result<Program, Sense>,
-    passes_attention: bool,
-    accounted: Accounted,
+/// How a command is to be carried out.
+pub(super) struct Chosen {
+    pub(super) program: Result<Program, Sense>,
+    pub(super) passes_attention: bool,
+    pub(super) accounted: Accounted,
+}
+
+/// The sense data of a device goes out as it came.
+fn tell_sense(session: &mut Session, slot: Slot) {
+    if let Some(Program::Pass(pass)) = &session.job(slot).program {
+        let outcome = pass.outcome();
+        session.wire.set_sense_data(slot, outcome.sense());
+    }
 }
 
 /// What an operator should hear of: the initiator's idea of the target is not ours.
@@ -374,10 +394,7 @@ fn choose(
     task: &Task,
     tables: &Tables,
 ) -> Chosen {
-    let expected = Expected {
-        in_bytes: if task.reads { task.expected_bytes } else { 0 },
-        out_bytes: if task.writes { task.expected_bytes } else { 0 },
-    };
+    let expected = Expected::of(task);
     let accounted = match request.row.execution {
         Execution::Read => Accounted::Read,
         Execution::Write | Execution::WriteAndVerify => Accounted::Write,

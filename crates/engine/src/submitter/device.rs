@@ -2,6 +2,7 @@
 
 use super::tenure::Tenure;
 use crate::operation::{Kind, Operation};
+use crate::passthrough::Direction as Way;
 use crate::shared::DeviceRecord;
 use crate::volume::Volume;
 use fairlead_devices::Parameters;
@@ -68,7 +69,7 @@ pub(super) fn place_of(volume: &Volume) -> usize {
 
 fn direction_of(kind: Kind) -> Direction {
     match kind {
-        Kind::Read | Kind::Prefetch => Direction::Read,
+        Kind::Read | Kind::Prefetch | Kind::Pass(Way::In | Way::None) => Direction::Read,
         _ => Direction::Write,
     }
 }
@@ -228,6 +229,11 @@ impl DeviceQueue {
         }
     }
 
+    /// What others see of the device.
+    pub(super) fn record(&self) -> &Arc<DeviceRecord> {
+        &self.record
+    }
+
     /// Several contexts want the device.
     pub(super) fn is_shared(&self) -> bool {
         self.is_shared
@@ -235,7 +241,7 @@ impl DeviceQueue {
 
     /// How much of a request may go in one piece now, if others want the device.
     pub(super) fn cut(&self, operation: &Operation, is_shared: bool) -> u64 {
-        let cuts = is_shared && operation.kind.moves_bytes() && !self.is_decided_below();
+        let cuts = is_shared && operation.kind.is_divisible() && !self.is_decided_below();
         let most = self.cut_bytes.filter(|_| cuts);
         let most = most.map(|(read, write)| match direction_of(operation.kind) {
             Direction::Read => read,

@@ -1,6 +1,7 @@
 //! Requests to volumes: queued at their device, submitted in their context, completed.
 
 use super::device::{DeviceQueue, Discipline, Offered, place_of};
+use super::pass::{self, fail_passed};
 use super::start::{file_request, may_hide_lost_data, remainder, start};
 use super::{Submitter, Token, parts, token};
 use crate::driver::Steer;
@@ -23,7 +24,9 @@ impl Submitter {
         if self.devices.len() <= place {
             self.devices.resize_with(place + 1, || None);
         }
-        let requests_max = self.driver.device_window(volume.may_block());
+        let commands_max =
+            volume.passes_to().map_or(usize::MAX, |device| device.settings.commands_max);
+        let requests_max = self.driver.device_window(volume.may_block()).min(commands_max);
         let (shared, here) = (&self.shared, self.index);
         self.devices.get_mut(place).expect("just made").get_or_insert_with(|| {
             let discipline = shared.options.discipline;
@@ -133,6 +136,7 @@ impl Submitter {
             return;
         }
         let steer = self.steer(&volume, context, &operation);
+        let command = pass::command(session, slot, &volume, &operation);
         let outcome = {
             let Ok(entered) = self.arena.enter(context) else {
                 // Its session is ending: everything queued has been taken back before.
@@ -144,7 +148,16 @@ impl Submitter {
             if steer != Steer::None {
                 entered.shard().steered.add(1);
             }
-            start(&entered, self.driver.as_mut(), &volume, job, waiter, operation, steer, now)
+            match command {
+                Some(command) => {
+                    let sent = self.links.submit(&entered, &volume, token, &command, now);
+                    sent.err().map(|failure| fail_passed(job, failure))
+                }
+                None => {
+                    let driver = self.driver.as_mut();
+                    start(&entered, driver, &volume, job, waiter, operation, steer, now)
+                }
+            }
         };
         let job = session.job(slot);
         let queue_ns = now.saturating_sub(job.since);
@@ -194,6 +207,7 @@ impl Submitter {
     pub(super) fn begin_turn(&mut self) {
         let now = self.now;
         self.take_simulated();
+        self.tick_links();
         for place in 0..self.devices.len() {
             let queue = self.devices.get_mut(place).and_then(Option::as_mut);
             if queue.is_some_and(|queue| queue.begin_turn(now)) {
@@ -224,7 +238,7 @@ impl Submitter {
     pub(super) fn devices_wake_at(&self) -> Option<Nanos> {
         let queues = self.devices.iter().flatten().filter_map(|queue| queue.wake_at());
         let simulated = self.simulated.iter().filter_map(|volume| volume.simulated()?.next_at());
-        queues.chain(simulated).min()
+        queues.chain(simulated).chain(self.links.next_at()).min()
     }
 
     /// Takes a queued request back from its device.
@@ -374,12 +388,20 @@ impl Submitter {
             if operation.kind.writes() {
                 this.check_quiet(Some(session), index);
             }
+            if operation.kind.is_passed() {
+                this.tell_others(session, slot, &volume);
+            }
             if operation.kind == Kind::WriteStable && may_hide_lost_data(&volume, result) {
                 this.set_fault(&volume, operation.kind, -result);
             }
             let job = session.job(slot);
             if job.dead {
                 return this.reap(session, index, slot);
+            }
+            if operation.kind.is_passed() {
+                // Its program knows how it went.
+                this.proceed(session, index, slot, Input::Done);
+                return this.feed(session, index, &[]);
             }
             let rest_bytes = std::mem::take(&mut job.rest_bytes);
             let length_bytes = operation.length_bytes + rest_bytes;

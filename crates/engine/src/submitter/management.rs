@@ -254,6 +254,7 @@ impl Submitter {
                     session.job(slot).place = Place::Collecting;
                 }
                 Place::Asked => self.withdraw(session, slot, token(index, slot)),
+                Place::Submitted => self.abort_passed(session, index, slot),
                 Place::Upcall => self.drop_upcall(upcall),
                 Place::WantsBuffer => self.wants_buffer.retain(|t| *t != token(index, slot)),
                 Place::WantsRange => self.wants_range.retain(|t| *t != token(index, slot)),

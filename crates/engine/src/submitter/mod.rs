@@ -7,9 +7,11 @@
 mod commands;
 mod device;
 mod io;
+mod links;
 mod management;
 mod network;
 mod owner;
+mod pass;
 mod range;
 mod seat;
 mod start;
@@ -30,6 +32,7 @@ use fairlead_proto::iscsi::task::Slot;
 use fairlead_sched::Nanos;
 use fairlead_sched::arena::Arena;
 use fairlead_sched::seats::Seats;
+use links::Links;
 use management::{AbortGroup, Then};
 use range::Quiet;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -75,6 +78,8 @@ pub struct Submitter {
     due_devices: Vec<usize>,
     /// Volumes whose simulated device is at work.
     simulated: Vec<Arc<Volume>>,
+    /// To devices that carry commands out themselves.
+    links: Links,
     /// Reported as not answering.
     stalled: HashSet<u32>,
     dirty: Vec<u32>,
@@ -124,6 +129,7 @@ impl Submitter {
             seats: Seats::default(),
             due_devices: Vec::new(),
             simulated: Vec::new(),
+            links: Links::default(),
             stalled: HashSet::new(),
             dirty: Vec::new(),
             wants_buffer: VecDeque::new(),
@@ -159,6 +165,7 @@ impl Submitter {
                 (false, true) => until_tick.min(STOPPING_TICK),
                 (false, false) => until_tick,
             };
+            self.links.watch(self.driver.as_mut());
             self.driver.wait(Duration::from_nanos(patience), &mut completions)?;
             self.now = clock::now();
             self.begin_turn();
@@ -201,6 +208,7 @@ impl Submitter {
             }
             Completion::Sent { connection, result } => self.sent(connection, result),
             Completion::Io { token, result } => self.driver_completed(token, result),
+            Completion::Ready { watch, events } => self.link_ready(watch, events),
             Completion::Woken => {
                 if let Some(mailbox) = self.shared.mailboxes.get(self.index) {
                     mailbox.opened();
@@ -258,6 +266,8 @@ impl Submitter {
             Message::AbortUnit { logical_unit, except, attention, submitter, group } => {
                 self.abort_for(logical_unit, except, attention, submitter, group);
             }
+            Message::Attend { volume, except, asc } => self.attend(volume, except, asc),
+            Message::VolumeClosed(volume) => self.links.close(volume, self.driver.as_mut()),
             Message::Aborted(group) => self.one_aborted(group),
             Message::Ask(ask) => self.asked(&ask),
             Message::Granted { token, grant } => self.granted(token, grant),

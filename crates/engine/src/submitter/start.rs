@@ -27,7 +27,7 @@ pub(super) fn remainder(operation: &Operation, result: i32) -> Result<Option<Ope
         return Err(-result);
     }
     let done = u64::from(result.unsigned_abs());
-    if !operation.kind.moves_bytes() || done >= operation.length_bytes {
+    if !operation.kind.is_divisible() || done >= operation.length_bytes {
         return Ok(None);
     }
     if done == 0 {
@@ -103,6 +103,8 @@ pub(super) fn start(
             simulated.submit(&operation, buffer, waiter, now);
             None
         }
+        // Those go by a link.
+        Backing::Passed(_) => Some(-libc::EOPNOTSUPP),
         Backing::Descriptor(_) => {
             if operation.kind == Kind::Flush && volume.flushes.join(waiter) == Join::Wait {
                 return None;

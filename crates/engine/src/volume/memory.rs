@@ -96,7 +96,7 @@ impl Memory {
                 unsafe { libc::madvise(place.cast(), length, libc::MADV_DONTNEED) };
             }
             Kind::Discard | Kind::Zero => bytes.fill(0),
-            Kind::Flush | Kind::Prefetch => {}
+            Kind::Flush | Kind::Prefetch | Kind::Pass(_) => {}
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ pub use simulated::Simulated;
 
 use crate::driver::MayBlock;
 use crate::kernel::Mode;
+use crate::passthrough;
 use fairlead_devices::Parameters;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Mutex;
@@ -44,6 +45,8 @@ pub struct Spec {
     pub simulated: Option<Parameters>,
     /// What the kernel is told of contexts.
     pub kernel_context: Mode,
+    /// What is to be observed with a device that carries commands out itself.
+    pub pass_through: Option<passthrough::Settings>,
 }
 
 /// What is behind a volume.
@@ -59,6 +62,10 @@ pub enum Kind {
     Memory,
     /// Memory that is as slow as a simulated device.
     Sim,
+    /// A SCSI device of this host, by its sg driver: commands pass through.
+    Sg,
+    /// A logical unit of another target: commands pass through.
+    Iscsi,
 }
 
 impl Kind {
@@ -70,6 +77,8 @@ impl Kind {
             "null" => Self::Null,
             "memory" => Self::Memory,
             "sim" => Self::Sim,
+            "sg" => Self::Sg,
+            "iscsi" => Self::Iscsi,
             _ => return None,
         })
     }
@@ -82,6 +91,8 @@ impl Kind {
             Self::Null => "null",
             Self::Memory => "memory",
             Self::Sim => "sim",
+            Self::Sg => "sg",
+            Self::Iscsi => "iscsi",
         }
     }
 }
@@ -97,6 +108,8 @@ pub enum Backing {
     Simulated(Box<Simulated>),
     /// Nowhere.
     Null,
+    /// With a device that carries commands out itself.
+    Passed(Box<passthrough::Device>),
 }
 
 /// An open volume, shared by all submitters.
@@ -150,7 +163,7 @@ impl Volume {
     pub fn descriptor(&self) -> Option<RawFd> {
         match &self.backing {
             Backing::Descriptor(fd) => Some(fd.as_raw_fd()),
-            Backing::Memory(_) | Backing::Simulated(_) | Backing::Null => None,
+            _ => None,
         }
     }
 
@@ -161,18 +174,26 @@ impl Volume {
 
     /// Requests go to a device, which may have several at a time. Memory answers at once.
     pub fn has_device(&self) -> bool {
-        matches!(self.backing, Backing::Descriptor(_) | Backing::Simulated(_))
+        !matches!(self.backing, Backing::Memory(_) | Backing::Null)
     }
 
     /// Nothing but our order stands between a request and the device.
     pub fn is_direct(&self) -> bool {
-        matches!(self.spec.kind, Kind::Direct | Kind::Sim)
+        matches!(self.spec.kind, Kind::Direct | Kind::Sim | Kind::Sg | Kind::Iscsi)
     }
 
     /// The simulated device, if it is one.
     pub fn simulated(&self) -> Option<&Simulated> {
         match &self.backing {
             Backing::Simulated(simulated) => Some(simulated),
+            _ => None,
+        }
+    }
+
+    /// The device that carries commands out itself, if it has one.
+    pub fn passes_to(&self) -> Option<&passthrough::Device> {
+        match &self.backing {
+            Backing::Passed(device) => Some(device),
             _ => None,
         }
     }

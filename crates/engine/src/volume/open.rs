@@ -2,6 +2,7 @@
 
 use super::{Backing, Kind, Memory, Simulated, Spec, Volume};
 use crate::driver::MayBlock;
+use crate::passthrough;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
@@ -22,6 +23,9 @@ pub enum OpenError {
     /// Nothing says what is simulated.
     #[error("volume {0:?} needs a device to simulate")]
     NoModel(String),
+    /// Nothing says which commands pass.
+    #[error("volume {0:?} needs rules for what passes through")]
+    NoRules(String),
     /// The kernel refuses.
     #[error("cannot open {path}: {source}")]
     Open {
@@ -66,6 +70,17 @@ pub fn open(id: u32, device: u32, mut spec: Spec) -> Result<Volume, OpenError> {
             let simulated = Simulated::new(spec.size_bytes, parameters)
                 .map_err(|source| OpenError::Open { path: name(), source })?;
             (Backing::Simulated(Box::new(simulated)), true, MayBlock::Nothing)
+        }
+        Kind::Sg | Kind::Iscsi => {
+            let path = spec.path.clone().ok_or_else(|| OpenError::NoPath(spec.name.clone()))?;
+            let settings = spec.pass_through.clone();
+            let settings = settings.ok_or_else(|| OpenError::NoRules(spec.name.clone()))?;
+            let device = passthrough::Device::claim(spec.kind, path.clone(), settings);
+            let device = device.map_err(|source| match source.raw_os_error() {
+                Some(libc::EBUSY) => OpenError::Busy { path },
+                _ => OpenError::Open { path, source },
+            })?;
+            (Backing::Passed(Box::new(device)), false, MayBlock::Nothing)
         }
         Kind::File | Kind::Direct => {
             let path = spec.path.clone().ok_or_else(|| OpenError::NoPath(spec.name.clone()))?;

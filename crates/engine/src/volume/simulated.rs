@@ -69,7 +69,7 @@ impl Simulated {
             // These move nothing, so they take what a request takes beside its data.
             Kind::Prefetch => (devices::Operation::Read, 0),
             Kind::Discard | Kind::Zero => (devices::Operation::Write, 0),
-            Kind::Flush => (devices::Operation::Flush, 0),
+            Kind::Flush | Kind::Pass(_) => (devices::Operation::Flush, 0),
         };
         let mut model = self.lock();
         let now = model.advance(now);

@@ -13,6 +13,47 @@ on_both_drivers! {
     every_message_after_a_look_wakes_again,
     waiting_for_no_time_brings_what_is_there,
     waiting_for_nothing_ends_in_time,
+    a_watch_tells_once_what_it_was_set_for,
+    a_watch_that_was_ended_tells_nothing_and_may_be_set_anew,
+    a_watch_tells_that_the_other_end_is_gone,
+}
+
+fn pair() -> (UnixStream, UnixStream) {
+    UnixStream::pair().expect("a pair of sockets")
+}
+
+fn a_watch_tells_once_what_it_was_set_for(mut bench: Bench) {
+    let (ours, mut theirs) = pair();
+    bench.driver.watch(1, ours.as_raw_fd(), libc::POLLIN);
+    theirs.write_all(b"x").expect("room for a byte");
+    assert_eq!(bench.next(), Completion::Ready { watch: 1, events: libc::POLLIN });
+    // Nobody has read the byte, and nobody is told again.
+    bench.driver.watch(2, ours.as_raw_fd(), libc::POLLOUT);
+    assert_eq!(bench.next(), Completion::Ready { watch: 2, events: libc::POLLOUT });
+    let mut told = Vec::new();
+    bench.driver.wait(Duration::from_millis(20), &mut told).expect("the driver works");
+    assert_eq!(told, []);
+}
+
+fn a_watch_that_was_ended_tells_nothing_and_may_be_set_anew(mut bench: Bench) {
+    let (ours, mut theirs) = pair();
+    bench.driver.watch(1, ours.as_raw_fd(), libc::POLLIN);
+    let mut told = Vec::new();
+    bench.driver.wait(Duration::ZERO, &mut told).expect("the driver works");
+    bench.driver.unwatch(1, ours.as_raw_fd());
+    bench.driver.wait(Duration::from_millis(20), &mut told).expect("the driver works");
+    theirs.write_all(b"x").expect("room for a byte");
+    bench.driver.watch(2, ours.as_raw_fd(), libc::POLLIN);
+    assert_eq!(bench.next(), Completion::Ready { watch: 2, events: libc::POLLIN });
+    assert_eq!(told, []);
+}
+
+fn a_watch_tells_that_the_other_end_is_gone(mut bench: Bench) {
+    let (ours, theirs) = pair();
+    bench.driver.watch(1, ours.as_raw_fd(), libc::POLLIN);
+    drop(theirs);
+    let Completion::Ready { watch: 1, events } = bench.next() else { panic!("something else") };
+    assert_ne!(events & libc::POLLHUP, 0);
 }
 
 fn a_message_ends_the_wait(mut bench: Bench) {

@@ -266,6 +266,7 @@ impl Rig {
             device: kind.name().into(),
             simulated: (kind == Kind::Sim).then(ssd),
             kernel_context: mode,
+            pass_through: None,
         };
         let volume = self.engine.add_volume(spec).expect("a volume");
         self.engine.add_logical_unit(volume.id, pages()).expect("a unit")

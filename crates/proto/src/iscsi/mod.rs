@@ -4,6 +4,7 @@
 //! the byte stream, [`window`] orders commands, [`task`] follows the data of one task, [`outbox`]
 //! turns answers into frames.
 
+pub mod ahs;
 pub mod bhs;
 pub mod connection;
 pub mod digest;

@@ -4,6 +4,7 @@
 //! may receive them straight into their place instead ([`Reader::due_bytes`],
 //! [`Reader::received_in_place`]).
 
+use super::ahs::{AhsChain, ExtendedCdb};
 use super::bhs::{BHS_BYTES, Bhs, padding_bytes};
 use super::digest::{DIGEST_BYTES, Digest};
 use zerocopy::FromBytes;
@@ -75,40 +76,6 @@ pub struct Reader {
     is_blind: bool,
 }
 
-/// Follows additional header segments by their lengths. Nothing in them is of use here (no command
-/// has more than 16 bytes, and none reads and writes), but they must fit. Spec: RFC 7143 §11.2.2.
-#[derive(Debug, Default)]
-struct AhsChain {
-    header: [u8; 3],
-    filled: usize,
-    left: usize,
-}
-
-impl AhsChain {
-    fn follow(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            if self.left > 0 {
-                self.left -= 1;
-                continue;
-            }
-            if let Some(place) = self.header.get_mut(self.filled) {
-                *place = *byte;
-            }
-            self.filled += 1;
-            if self.filled == self.header.len() {
-                let [high, low, _] = self.header;
-                let length = usize::from(u16::from_be_bytes([high, low]));
-                self.left = (self.header.len() + length).next_multiple_of(4) - self.header.len();
-                self.filled = 0;
-            }
-        }
-    }
-
-    fn is_whole(&self) -> bool {
-        self.filled == 0 && self.left == 0
-    }
-}
-
 impl Reader {
     /// A reader at the start of a PDU.
     pub fn new(header_digest: bool, data_digest: bool, data_segment_bytes_max: u32) -> Self {
@@ -129,6 +96,11 @@ impl Reader {
     /// Changes the largest data segment accepted (renegotiated by Text).
     pub fn set_data_segment_bytes_max(&mut self, bytes: u32) {
         self.data_segment_bytes_max = bytes;
+    }
+
+    /// What the additional header segments of the last header brought.
+    pub fn extended_cdb(&self) -> ExtendedCdb {
+        self.ahs.extended_cdb()
     }
 
     /// Bytes of the current data segment that are still to come.

@@ -1,6 +1,7 @@
 //! One SCSI task on the wire: the data that its initiator owes and the data that we owe.
 //! Spec: RFC 7143 §4.2.5 and §11.7 to §11.8.
 
+use super::ahs::ExtendedCdb;
 use super::bhs::{Bhs, NO_TAG};
 use crate::scsi::sense::Sense;
 
@@ -52,6 +53,8 @@ pub struct Task {
     pub lun_field: u64,
     /// The command descriptor block.
     pub cdb: [u8; 16],
+    /// What it has behind those.
+    pub extended_cdb: ExtendedCdb,
     /// R bit.
     pub reads: bool,
     /// W bit.
@@ -72,6 +75,8 @@ pub struct Task {
     pub fault: Option<Sense>,
     /// What it was answered with.
     pub answer: Option<Answer>,
+    /// Sense data that goes out as it is, in the place of the answer's.
+    pub(super) sense_data: Box<[u8]>,
     /// Its turn in the command order has come.
     pub(super) in_order: bool,
     /// Execute waits to be told.
@@ -124,6 +129,7 @@ impl Task {
             initiator_task_tag: NO_TAG,
             lun_field: 0,
             cdb: [0; 16],
+            extended_cdb: ExtendedCdb::default(),
             reads: false,
             writes: false,
             attribute: 0,
@@ -134,6 +140,7 @@ impl Task {
             wanted_bytes: 0,
             fault: None,
             answer: None,
+            sense_data: Box::default(),
             in_order: false,
             is_due: false,
             is_soliciting: false,
@@ -150,13 +157,14 @@ impl Task {
 
     /// Takes the slot for the command in `bhs`. Its data counts as unsolicited until
     /// [`Self::end_unsolicited`].
-    pub(super) fn begin(&mut self, bhs: &Bhs, sequence: u32) {
+    pub(super) fn begin(&mut self, bhs: &Bhs, extended_cdb: ExtendedCdb, sequence: u32) {
         *self = Self {
             sequence,
             state: State::Collecting,
             initiator_task_tag: bhs.initiator_task_tag.get(),
             lun_field: bhs.lun.get(),
             cdb: bhs.rest,
+            extended_cdb,
             reads: bhs.flags & 0x40 != 0,
             writes: bhs.flags & 0x20 != 0,
             attribute: bhs.flags & 0x07,

@@ -261,6 +261,7 @@ impl Machine {
                 self.blocks.retain(|at, _| !(lba..lba + blocks).contains(at));
             }
             Kind::Flush | Kind::Prefetch => {}
+            Kind::Pass(_) => panic!("a medium carries out no commands"),
         }
     }
 }

@@ -68,6 +68,11 @@ impl Connection {
         self.data_in(slot, 0, 0, Some(answer));
     }
 
+    /// The task's response is to carry this sense data, whatever its answer's sense is.
+    pub fn set_sense_data(&mut self, slot: Slot, sense_data: &[u8]) {
+        self.task_mut(slot).sense_data = Box::from(sense_data);
+    }
+
     fn mark_answered(&mut self, slot: Slot, answer: Answer) {
         let task = self.task_mut(slot);
         task.answer = Some(answer);

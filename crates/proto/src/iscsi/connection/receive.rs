@@ -116,8 +116,9 @@ impl Connection {
         let (initial_r2t, immediate_data) =
             (self.parameters.initial_r2t, self.parameters.immediate_data);
         let first_burst = self.parameters.first_burst_bytes;
+        let extended_cdb = self.reader.extended_cdb();
         let task = self.task_mut(slot);
-        task.begin(bhs, sequence);
+        task.begin(bhs, extended_cdb, sequence);
         task.in_order = place == Place::Next;
         let data = bhs.data_segment_bytes();
         if data > 0 && (!immediate_data || !writes || data > first_burst.min(task.expected_bytes))

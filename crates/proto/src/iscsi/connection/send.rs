@@ -119,19 +119,28 @@ impl Connection {
         reply.word_36 = U32::new(task.exp_data_sn());
         reply.word_44 = U32::new(residual.count);
         self.stamp(&mut reply, true);
-        let mut inline = [0; INLINE_BYTES];
-        let payload = match answer.sense {
-            None => Payload::Empty,
-            Some(sense) => {
-                let (length, body) = inline.split_at_mut(2);
-                length.copy_from_slice(&u16::try_from(SENSE_BYTES).unwrap_or(0).to_be_bytes());
-                body.copy_from_slice(&sense.encode());
-                Payload::Inline(inline, INLINE_BYTES as u8)
-            }
+        let sense_data = std::mem::take(&mut self.task_mut(slot).sense_data);
+        let mut frame = if sense_data.is_empty() {
+            let mut inline = [0; INLINE_BYTES];
+            let payload = match answer.sense {
+                None => Payload::Empty,
+                Some(sense) => {
+                    let (length, body) = inline.split_at_mut(2);
+                    length.copy_from_slice(&sense_length(SENSE_BYTES));
+                    body.copy_from_slice(&sense.encode());
+                    Payload::Inline(inline, INLINE_BYTES as u8)
+                }
+            };
+            let bytes = if answer.sense.is_some() { &inline[..] } else { &[] };
+            reply.set_data_segment_bytes(bytes.len() as u32);
+            Frame::build(&reply, payload, bytes, self.digests())
+        } else {
+            let bytes = [&sense_length(sense_data.len())[..], &sense_data].concat();
+            reply.set_data_segment_bytes(u32::try_from(bytes.len()).unwrap_or(0));
+            let mut frame = Frame::build(&reply, Payload::Empty, &bytes, self.digests());
+            frame.payload = Payload::Owned(bytes.into_boxed_slice());
+            frame
         };
-        let bytes = if answer.sense.is_some() { &inline[..] } else { &[] };
-        reply.set_data_segment_bytes(bytes.len() as u32);
-        let mut frame = Frame::build(&reply, payload, bytes, self.digests());
         self.ends(&mut frame, slot);
         frame
     }
@@ -173,6 +182,11 @@ impl Connection {
         frame.closes = closes;
         frame
     }
+}
+
+/// SenseLength. Spec: RFC 7143 §11.4.7.
+fn sense_length(bytes: usize) -> [u8; 2] {
+    u16::try_from(bytes).unwrap_or(0).to_be_bytes()
 }
 
 /// Residual flags and count. Spec: RFC 7143 §11.4.5.

@@ -109,3 +109,16 @@ fn stat_sn_counts_what_takes_one() {
     let stat_sns: Vec<u32> = got.iter().map(Got::stat_sn).collect();
     assert_eq!(stat_sns, [0, 100, 101, 0, 101, 102, 0, 102, 103]);
 }
+
+#[test]
+fn sense_data_of_a_device_goes_out_as_it_is() {
+    let mut pair = Pair::new(parameters());
+    let slot = pair.begin(&Pdu::read(7, 10, 512));
+    let said: Vec<u8> = (0x72..0x72 + 96).collect();
+    pair.target.set_sense_data(slot, &said);
+    let answer = Answer { status: status::CHECK_CONDITION, sense: None, cdb_bytes: 0 };
+    pair.target.answer(slot, answer);
+    let got = pair.receive_one();
+    assert_eq!((got.opcode(), got.bhs[3]), (opcode::SCSI_RESPONSE, status::CHECK_CONDITION));
+    assert_eq!(got.data, [&[0, 96][..], &said].concat());
+}

@@ -1,0 +1,193 @@
+//! Commands that a device carries out itself: which they are, how they go down and come back.
+
+use super::commands::Chosen;
+use super::{Submitter, Token, parts, token};
+use crate::message::Message;
+use crate::operation::Operation;
+use crate::passthrough::{Command, Direction, Failure, Outcome, Treatment, whole_cdb};
+use crate::program::{Expected, Pass, Program};
+use crate::session::{Job, Session};
+use crate::shared::{Event, LogicalUnit, Tables};
+use crate::volume::Volume;
+use fairlead_proto::iscsi::task::{Slot, Task};
+use fairlead_proto::scsi::sense::Sense;
+use fairlead_proto::scsi::status;
+use fairlead_proto::scsi::table::Execution;
+use fairlead_sched::accounts::Operation as Accounted;
+use std::sync::Arc;
+
+/// How a command for this unit is passed on; `None`: we answer it, as for other units.
+pub(super) fn choose(
+    session: &Session,
+    lun: Option<usize>,
+    task: &Task,
+    tables: &Tables,
+) -> Option<Chosen> {
+    let lun = lun.and_then(|lun| session.luns.get(lun))?;
+    let volume = &lun.unit.volume;
+    let settings = &volume.passes_to()?.settings;
+    let rule = settings.rules.find(&task.cdb);
+    // A command may be passed on that our table does not know, or would refuse.
+    let request = tables.commands.parse(&task.cdb).ok();
+    let is_page = || request.is_some_and(|request| has_page(&lun.unit, &request, &task.cdb));
+    let is_read_only = lun.read_only || volume.spec.read_only;
+    let program = match rule.treatment {
+        Treatment::Answer => return None,
+        Treatment::Page if is_page() => return None,
+        Treatment::Refuse => Err(Sense::INVALID_OPCODE),
+        _ if is_read_only && !rule.is_harmless => Err(Sense::WRITE_PROTECTED),
+        _ if task.reads && task.writes => Err(Sense::INVALID_FIELD_IN_CDB),
+        _ if whole_cdb(&task.cdb, &task.extended_cdb).is_none() => Err(Sense::INVALID_FIELD_IN_CDB),
+        Treatment::Pass | Treatment::Page => {
+            Pass::new(Expected::of(task), settings.transfer_bytes_max).map(Program::Pass)
+        }
+    };
+    let execution = request.map(|request| request.row.execution);
+    let accounted = match execution {
+        Some(Execution::Read) => Accounted::Read,
+        Some(Execution::Write | Execution::WriteAndVerify) => Accounted::Write,
+        _ => Accounted::Other,
+    };
+    let passes_attention = request.is_some_and(|request| request.row.passes_unit_attention);
+    Some(Chosen { program, passes_attention, accounted })
+}
+
+fn has_page(
+    unit: &LogicalUnit,
+    request: &fairlead_proto::scsi::table::Request<'_>,
+    cdb: &[u8; 16],
+) -> bool {
+    let (key, length) = request.page_key(cdb);
+    let pages = unit.pages.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+    key.get(..length).is_some_and(|key| pages.contains_key(key))
+}
+
+/// The command as its device gets it; `None`: the task is not one that is passed on.
+pub(super) fn command(
+    session: &Session,
+    slot: Slot,
+    volume: &Volume,
+    operation: &Operation,
+) -> Option<Command> {
+    let settings = &volume.passes_to()?.settings;
+    let (task, job) = (session.wire.task(slot), session.jobs.get(usize::from(slot))?);
+    let Some(Program::Pass(pass)) = &job.program else { return None };
+    let (cdb, cdb_bytes) = whole_cdb(&task.cdb, &task.extended_cdb)?;
+    let address = match (&job.buffer, pass.direction()) {
+        (_, Direction::None) => std::ptr::null_mut(),
+        (Some(buffer), _) => buffer.address(operation.buffer_offset),
+        (None, _) => return None,
+    };
+    Some(Command {
+        cdb,
+        cdb_bytes,
+        direction: pass.direction(),
+        address,
+        length_bytes: pass.length_bytes(),
+        timeout_ns: settings.timeout_ns,
+    })
+}
+
+impl Submitter {
+    /// A link was told something by its descriptors.
+    pub(super) fn link_ready(&mut self, watch: u32, events: i16) {
+        let over = self.links.ready(watch, events, self.now);
+        self.passed_all(over);
+    }
+
+    /// Time has passed for links.
+    pub(super) fn tick_links(&mut self) {
+        let over = self.links.tick(self.now);
+        self.passed_all(over);
+    }
+
+    fn passed_all(&mut self, over: Vec<(Token, Outcome)>) {
+        over.iter().for_each(|(token, outcome)| self.passed(*token, outcome));
+        self.links.give_back(over);
+    }
+
+    /// A device has carried a command out.
+    fn passed(&mut self, token: Token, outcome: &Outcome) {
+        let (index, slot) = parts(token);
+        self.with_session(index, |_, session| {
+            if let Some(Program::Pass(pass)) = &mut session.job(slot).program {
+                pass.ended(*outcome);
+            }
+        });
+        self.completed(token, result_of(outcome));
+    }
+
+    /// What a passed command's end means for others than its initiator.
+    pub(super) fn tell_others(&mut self, session: &mut Session, slot: Slot, volume: &Volume) {
+        let Some(Program::Pass(pass)) = &session.job(slot).program else { return };
+        let outcome = pass.outcome();
+        self.note_answer(volume, &outcome);
+        let cdb = &session.wire.task(slot).cdb;
+        let rule = volume.passes_to().map(|device| device.settings.rules.find(cdb));
+        let attention = match outcome.status {
+            status::GOOD => rule.and_then(|rule| rule.attention),
+            _ => outcome.unit_attention(),
+        };
+        if let Some(asc) = attention {
+            self.spread_attention(volume.id, session.record.id, asc);
+        }
+    }
+
+    /// An operator hears once that a device does not answer, and once that it does again.
+    fn note_answer(&mut self, volume: &Volume, outcome: &Outcome) {
+        let trouble = outcome.failure.map(Failure::trouble);
+        let record = Arc::clone(self.queue(volume).record());
+        let event = match trouble {
+            Some(None) => return,
+            Some(Some(reason)) if record.set_failed(true) => {
+                Event::DeviceFailed { device: record.name.clone(), reason }
+            }
+            None if record.set_failed(false) => {
+                Event::DeviceResumed { device: record.name.clone() }
+            }
+            _ => return,
+        };
+        self.shared.events.tell(event);
+    }
+
+    /// The device tells one of us what concerns all: the others are told by us. Whoever asked has it.
+    fn spread_attention(&mut self, volume: u32, except: u64, asc: u16) {
+        self.attend(volume, except, asc);
+        for submitter in (0..self.shared.mailboxes.len()).filter(|other| *other != self.index) {
+            self.shared.post(submitter, Message::Attend { volume, except, asc });
+        }
+    }
+
+    /// Raises a unit attention for all nexuses of a volume but those of one session.
+    pub(super) fn attend(&mut self, volume: u32, except: u64, asc: u16) {
+        for session in self.sessions.iter_mut().flatten().filter(|s| s.record.id != except) {
+            let luns = session.luns.iter_mut().filter(|lun| lun.unit.volume.id == volume);
+            luns.for_each(|lun| lun.attentions.raise(asc));
+        }
+    }
+
+    /// A passed command is given up: its device is told.
+    pub(super) fn abort_passed(&mut self, session: &mut Session, index: u32, slot: Slot) {
+        if let Some(volume) = Self::volume_of(session, slot) {
+            self.links.abort(&volume, token(index, slot), self.now);
+        }
+    }
+}
+
+/// A passed command could not be sent. Returns what the books say of it.
+pub(super) fn fail_passed(job: &mut Job, failure: Failure) -> i32 {
+    let outcome = Outcome::failed(failure);
+    if let Some(Program::Pass(pass)) = &mut job.program {
+        pass.ended(outcome);
+    }
+    result_of(&outcome)
+}
+
+/// What the books say of it: what the device did not carry out says nothing about how long it takes.
+fn result_of(outcome: &Outcome) -> i32 {
+    match outcome.failure {
+        None => i32::try_from(outcome.transferred_bytes).unwrap_or(i32::MAX),
+        Some(Failure::Gone) => -libc::ENODEV,
+        Some(_) => -libc::EIO,
+    }
+}

@@ -1,0 +1,240 @@
+"""A LUN of another target behind ours: its answers, our contexts, and what comes of its absence."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from fairlead.testing.client import Client, connect
+from fairlead.testing.outcome import CHECK_CONDITION, GOOD
+from tests.conformance.libiscsi import listed_tests, run_tests
+from tests.guest.served import free_port
+from tests.support.target_process import ServedVolume, TargetProcess
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from fairlead.testing.outcome import Result
+
+pytestmark = pytest.mark.e2e
+
+MIB: Final = 1 << 20
+TIMEOUT_S: Final = 2
+LOGICAL_UNIT_RESET: Final = 5
+RESERVED: Final = bytes(5)
+# What a unit behind ours has to answer as it does by itself.
+FAMILIES: Final = (
+    *("SCSI.Inquiry", "SCSI.ReadCapacity16", "SCSI.ModeSense6", "SCSI.TestUnitReady"),
+    *("SCSI.Read10", "SCSI.Read16", "SCSI.Write10", "SCSI.Write16", "SCSI.Verify16"),
+    *("SCSI.Unmap", "SCSI.WriteSame16", "SCSI.CompareAndWrite", "SCSI.Prefetch10"),
+)
+VOLUMES: Final[Mapping[str, Mapping[str, object]]] = {
+    "lun": {},
+    "own": {"identity": "own"},
+    "locked": {"read_only": True},
+    "erasable": {"allow": ["FORMAT UNIT"]},
+}
+
+
+class Scene:
+    """A target with a volume, and one behind which that volume is."""
+
+    def __init__(self, store: TargetProcess, gateway: TargetProcess) -> None:
+        self.store = store
+        self.gateway = gateway
+
+    def log_in(self, name: str, volume: str = "lun") -> Client:
+        """Log in at the gateway and hear all that a new nexus has to hear."""
+        initiator = f"iqn.2026-01.example:{name}"
+        client = connect(self.gateway.portal, self.gateway.target_name(volume), initiator)
+        hear_out(client)
+        return client
+
+
+def hear_out(client: Client) -> None:
+    """Take the unit attentions that are pending."""
+    wait_until(lambda: client.test_unit_ready().status == GOOD, "the unit is ready")
+
+
+@contextlib.contextmanager
+def scene(folder: Path, driver: str) -> Iterator[Scene]:
+    disk = ServedVolume(name="disk", path=folder / "disk.img", size_bytes=64 * MIB)
+    portal = f"127.0.0.1:{free_port()}"
+    with TargetProcess([disk], folder, driver="io_uring", tables={"portals": [portal]}) as store:
+        url = f"iscsi://{portal}/{store.target_name('disk')}/0"
+        volumes = [
+            ServedVolume(
+                name=name,
+                kind="iscsi",
+                options={"path": url, "timeout": f"{TIMEOUT_S}s", **options},
+            )
+            for name, options in VOLUMES.items()
+        ]
+        with TargetProcess(volumes, folder, driver=driver) as gateway:
+            yield Scene(store, gateway)
+
+
+@pytest.fixture(params=["io_uring", "threads"])
+def gate(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+    with scene(tmp_path, request.param) as scene_:
+        yield scene_
+
+
+def sense_of(result: Result) -> tuple[int, int]:
+    """Sense key, and additional sense code with its qualifier."""
+    assert result.status == CHECK_CONDITION, result
+    assert result.sense[0] & 0x7F == 0x70
+    return result.sense[2] & 0x0F, int.from_bytes(result.sense[12:14])
+
+
+def test_libiscsi_gives_the_same_verdicts_through_the_gateway(gate: Scene) -> None:
+    tests = listed_tests(FAMILIES)
+    direct = run_tests(tests, [f"iscsi://{gate.store.portal}/{gate.store.target_name('disk')}/0"])
+    url = f"iscsi://{gate.gateway.portal}/{gate.gateway.target_name('lun')}/0"
+    through = run_tests(tests, [url])
+    assert [(o.test, o.verdict) for o in through] == [(o.test, o.verdict) for o in direct]
+    assert Counter(o.verdict for o in through)["passed"] > len(tests) // 2
+
+
+def test_every_client_has_its_own_context(gate: Scene) -> None:
+    with gate.log_in("one") as one, gate.log_in("two") as two:
+        one.write_10(0, b"1" * 65536)
+        for _ in range(3):
+            assert two.read_10(0, 128).data == b"1" * 65536
+        accounts = {str(c["key"]): c for c in gate.gateway.contexts()}
+        found = {name: c for key, c in accounts.items() for name in ("one", "two") if name in key}
+        assert found["one"]["bytes_written"] == 65536
+        assert found["two"]["bytes_read"] == 3 * 65536
+    wait_until(lambda: not gate.gateway.contexts(), "no context is left")
+
+
+def test_a_unit_attention_reaches_every_nexus_once(gate: Scene) -> None:
+    store_target = gate.store.target_name("disk")
+    with (
+        connect(gate.store.portal, store_target, "iqn.2026-01.example:operator") as operator,
+        gate.log_in("one") as one,
+        gate.log_in("two") as two,
+    ):
+        hear_out(operator)
+        assert operator.manage(LOGICAL_UNIT_RESET) == 0
+        # Each submitter of the gateway is a nexus there, and hears it of its own.
+        for client in (one, two):
+            assert sense_of(client.read_10(0, 1)) == (0x6, 0x2903)
+        hear_out(one)
+        hear_out(two)
+        assert one.read_10(0, 1).status == GOOD
+        assert two.read_10(0, 1).status == GOOD
+
+
+def test_what_is_dangerous_goes_down_only_where_it_is_allowed_by_name(gate: Scene) -> None:
+    def commands() -> int:
+        return sum(int(session["commands"]) for session in gate.store.sessions())
+
+    format_unit = b"\x04" + RESERVED
+    for volume, goes_down in (("lun", 0), ("erasable", 1)):
+        with gate.log_in("one", volume) as client:
+            before = commands()
+            # The unit behind does not know it either, and says so.
+            assert sense_of(client.execute(0, format_unit)) == (0x5, 0x2000)
+            assert commands() - before == goes_down
+
+
+def test_a_volume_that_is_read_only_takes_what_is_harmless(gate: Scene) -> None:
+    with gate.log_in("one", "locked") as client:
+        assert client.read_10(0, 1).status == GOOD
+        assert client.inquiry().status == GOOD
+        assert sense_of(client.write_10(0, bytes(512))) == (0x7, 0x2700)
+        vendor_specific = b"\xc1" + bytes(9)
+        assert sense_of(client.execute(0, vendor_specific)) == (0x7, 0x2700)
+
+
+def test_identity_is_the_devices_or_our_own(gate: Scene) -> None:
+    store_target = gate.store.target_name("disk")
+    with connect(gate.store.portal, store_target, "iqn.2026-01.example:x") as direct:
+        theirs = {page: direct.inquiry(page=page).data for page in (0x80, 0x83)}
+    for page, data in theirs.items():
+        with gate.log_in("one") as client, gate.log_in("one", "own") as own:
+            assert client.inquiry(page=page).data == data
+            assert own.inquiry(page=page).data != data
+
+
+@pytest.mark.parametrize(
+    ("cdb", "expected"),
+    [
+        pytest.param(b"\xc1" + bytes(9), (0x5, 0x2000), id="vendor specific"),
+        pytest.param(b"\x7f" + bytes(6) + b"\x18\x00\x09" + bytes(22), (0x5, 0x2400), id="32"),
+        pytest.param(b"\x7f" + bytes(6) + b"\xfc\x00\x09" + bytes(250), (0x5, 0x2400), id="260"),
+        pytest.param(b"\x7f" + bytes(6) + b"\x18\x00\x09" + bytes(6), (0x5, 0x2400), id="cut off"),
+        pytest.param(b"\x83" + bytes(15), (0x5, 0x2000), id="third party copy"),
+    ],
+)
+def test_cdbs_that_do_not_go_through_are_answered(
+    gate: Scene, cdb: bytes, expected: tuple[int, int]
+) -> None:
+    with gate.log_in("one") as client:
+        assert sense_of(client.execute(0, cdb)) == expected
+        assert client.read_10(0, 1).status == GOOD
+
+
+def test_more_data_than_is_passed_on_is_refused(gate: Scene) -> None:
+    with gate.log_in("one") as client:
+        assert client.read_10(0, 2048).data == bytes(MIB)
+        assert sense_of(client.read_10(0, 4096)) == (0x5, 0x2400)
+
+
+def test_a_device_that_hangs_is_given_up_in_time_and_comes_back(gate: Scene) -> None:
+    with gate.log_in("one") as client:
+        os.kill(gate.store.pid, signal.SIGSTOP)
+        try:
+            result = client.read_10(0, 1)
+        finally:
+            os.kill(gate.store.pid, signal.SIGCONT)
+        assert sense_of(result) in {(0xB, 0x2E02), (0x2, 0x0400)}
+        assert gate.gateway.log_lines("device.failed")
+        hear_out(client)
+        assert client.read_10(0, 1).status == GOOD
+        assert gate.gateway.log_lines("device.resumed")
+
+
+def test_a_target_that_dies_under_load_fails_what_is_out_and_is_found_again(gate: Scene) -> None:
+    with gate.log_in("one") as client, gate.log_in("two") as other:
+        client.write_10(0, b"a" * 512)
+        tags = [
+            client.submit(0, b"\x28" + bytes(6) + b"\x00\x80\x00", b"", 65536) for _ in range(32)
+        ]
+        gate.store.kill()
+        statuses = Counter(client.wait(tag).status for tag in tags)
+        assert sum(statuses.values()) == len(tags), "every command ends once"
+        assert sense_of(other.read_10(0, 1))[0] in {0x2, 0xB}
+        gate.store.start()
+        for survivor in (client, other):
+            wait_until(
+                lambda survivor=survivor: survivor.test_unit_ready().status == GOOD,
+                "it is found again",
+                limit_s=40,
+            )
+            assert survivor.read_10(0, 1).data[:512] == b"a" * 512
+    wait_until(lambda: not gate.gateway.contexts(), "no context is left")
+
+
+def test_clients_that_leave_with_commands_out_leave_nothing(gate: Scene) -> None:
+    clients = [gate.log_in(f"client-{number}") for number in range(4)]
+    os.kill(gate.store.pid, signal.SIGSTOP)
+    try:
+        for client in clients:
+            for _ in range(8):
+                client.submit(0, b"\x28" + bytes(6) + b"\x00\x08\x00", b"", 4096)
+            client.close()
+        wait_until(
+            lambda: not gate.gateway.contexts(), "no context is left", limit_s=10 * TIMEOUT_S
+        )
+    finally:
+        os.kill(gate.store.pid, signal.SIGCONT)
+    assert not gate.gateway.sessions()
