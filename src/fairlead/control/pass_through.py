@@ -308,15 +308,20 @@ def _ask(way: _Way, connect: OpenLink) -> DeviceFacts:
         raise _explain(way, error) from None
     except NoAnswerError as error:
         problem, remedy = _NO_ANSWER[way.kind]
-        cause = without_password(str(error))
+        cause = _cause(str(error))
         raise ConfigError(problem.format(place=way.shown, cause=cause), remedy=remedy) from None
     except NoUnitError:
         raise _explain(way, OSError(errno.ENXIO, "")) from None
 
 
+def _cause(message: str) -> str:
+    """A library's message as part of a sentence: in one line, without full stop and password."""
+    return " ".join(without_password(message).split()).rstrip(".")
+
+
 def _explain(way: _Way, error: OSError) -> ConfigError:
     troubles = _SG_TROUBLES if way.kind == "sg" else _ISCSI_TROUBLES
-    cause = without_password(error.strerror or str(error))
+    cause = _cause(error.strerror or str(error))
     problem, remedy = troubles.get(
         error.errno or 0,
         ("{place} cannot be used: {cause}", "check the device and the way to it"),

@@ -237,7 +237,7 @@ def test_what_is_in_the_way_of_a_lun(tree: KernelTree, number: int, message: str
 
 def test_a_device_that_says_nothing_is_explained(tree: KernelTree) -> None:
     tree.scsi_device("2:0:0:0")
-    silent = FakeScsiDevice(failure="timed out")
+    silent = FakeScsiDevice(failure="timed out.\n")
     with pytest.raises(ConfigError, match=r"does not answer INQUIRY: timed out \(see what the k"):
         prepare_pass_through(config(), tree.view, silent)
     with pytest.raises(ConfigError, match=r"cannot be reached: timed out \(check that its target"):
