@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fairlead.control.access import check_exposure, read_secrets
 from fairlead.control.grouping import load_grouping
-from fairlead.control.pass_through import check_all_allowed
+from fairlead.control.pass_through import check_documented
 from fairlead.control.policies import load_policies
 from fairlead.control.volumes import check_simulated
 from fairlead.errors import ConfigError
@@ -45,7 +45,7 @@ def check_config(path: Path, *, allow_anyone: bool = False) -> Config:
         lambda: load_grouping(config.grouping, config.groups),
         lambda: load_policies(config.policies),
         lambda: check_simulated(config.volumes),
-        lambda: check_all_allowed(config.volumes),
+        lambda: check_documented(config.volumes),
         lambda: check_exposure(
             config.portals, config.effective_targets(), allow_anyone=allow_anyone
         ),

@@ -10,7 +10,7 @@ import hashlib
 import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fairlead.control.backing import BackingDevice, SystemView
 from fairlead.control.device_facts import DeviceFacts, NoAnswerError, NoUnitError, ask_device
@@ -25,13 +25,16 @@ from fairlead.dataplane.pass_through import (
 )
 from fairlead.errors import ConfigError
 from fairlead.model.iscsi_url import check_password, parse_iscsi_url, without_password
+from fairlead.model.size import SIZE_MAX_BYTES
 from fairlead.scsi.pass_through import DANGEROUS, rules
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fairlead.dataplane.pass_through import LinkKind, OpenLink
     from fairlead.model.volume import VolumeConfig
+
+    Others: TypeAlias = Iterable[tuple[VolumeConfig, PreparedVolume]]
 
 NAME_CHARACTERS_MAX: Final = 64
 ISCSI_COMMANDS_MAX: Final = 128
@@ -142,7 +145,7 @@ def prepare_pass_through(
         name=config.name,
         kind=way.kind,
         path=way.path,
-        size_bytes=facts.size_bytes or 0,
+        size_bytes=min(facts.size_bytes or 0, SIZE_MAX_BYTES),
         logical_block_bytes=block_bytes,
         physical_block_bytes=block_bytes,
         read_only=config.read_only,
@@ -199,14 +202,40 @@ def check_allowed(config: VolumeConfig, where: str | None = None) -> None:
             )
 
 
-def check_all_allowed(volumes: Sequence[VolumeConfig]) -> None:
-    """As `check_allowed`, for a document.
+def check_documented(volumes: Sequence[VolumeConfig]) -> None:
+    """Check what a document says of pass-through volumes, without touching their devices.
 
     Raises:
         ConfigError: the first that is wrong, with its place.
     """
     for number, volume in enumerate(volumes):
         check_allowed(volume, f"volumes[{number}].allow")
+        _password(volume, f"volumes[{number}].password_file")
+
+
+def check_served_once(new: PreparedVolume, config: VolumeConfig, others: Others) -> None:
+    """Refuse a device of this host that is served already, also by another way that leads to it.
+
+    Reservations are kept for each volume, so two volumes of one device would not know of each
+    other's. A name for the device in either configuration says that they are two. Another target
+    sees two sessions of ours, and keeps order itself.
+
+    Args:
+        new: the volume that comes.
+        config: how it is configured.
+        others: those that are there.
+
+    Raises:
+        ConfigError: one of them is the same device.
+    """
+    for other_config, other in others:
+        has_name = config.device is not None or other_config.device is not None
+        if new.spec.kind == "sg" and new.place == other.place and not has_name:
+            raise ConfigError(
+                f"{config.path} is served already, as volume {other.spec.name!r}",
+                remedy="show that one under several LUNs; or, if it is another device that only "
+                'says so, name one of them: device = "..."',
+            )
 
 
 def _find(config: VolumeConfig, view: SystemView) -> _Way:
@@ -215,7 +244,7 @@ def _find(config: VolumeConfig, view: SystemView) -> _Way:
         host = find_scsi_device(path, view)
         return _Way(kind="sg", path=host.node, url=None, shown=path, host=host)
     url = parse_iscsi_url(path)
-    password = _password(config)
+    password = _password(config, None)
     return _Way(
         kind="iscsi",
         path=url.shown,
@@ -246,7 +275,7 @@ def _in_numbers(way: _Way) -> _Way:
     return replace(way, url=replace(url, host=str(found[0][4][0])).whole)
 
 
-def _password(config: VolumeConfig) -> str | None:
+def _password(config: VolumeConfig, where: str | None) -> str | None:
     if config.password is not None:
         return config.password.get_secret_value()
     if config.password_file is None:
@@ -259,6 +288,7 @@ def _password(config: VolumeConfig) -> str | None:
     except OSError as error:
         raise ConfigError(
             f"{file} cannot be read: {(error.strerror or str(error)).lower()}",
+            where=where,
             remedy="make the file readable to the user who runs fairlead",
         ) from error
     except ValueError as error:
@@ -266,7 +296,8 @@ def _password(config: VolumeConfig) -> str | None:
             reason, remedy = "it is not UTF-8 text", "put the password alone into the file"
         else:
             reason, _, remedy = str(error).partition("; ")
-        raise ConfigError(f"{file} holds no password: {reason}", remedy=remedy) from None
+        problem = f"{file} holds no password: {reason}"
+        raise ConfigError(problem, where=where, remedy=remedy) from None
     return password
 
 
@@ -277,15 +308,20 @@ def _ask(way: _Way, connect: OpenLink) -> DeviceFacts:
         raise _explain(way, error) from None
     except NoAnswerError as error:
         problem, remedy = _NO_ANSWER[way.kind]
-        cause = without_password(str(error))
+        cause = _cause(str(error))
         raise ConfigError(problem.format(place=way.shown, cause=cause), remedy=remedy) from None
     except NoUnitError:
         raise _explain(way, OSError(errno.ENXIO, "")) from None
 
 
+def _cause(message: str) -> str:
+    """A library's message as part of a sentence: in one line, without full stop and password."""
+    return " ".join(without_password(message).split()).rstrip(".")
+
+
 def _explain(way: _Way, error: OSError) -> ConfigError:
     troubles = _SG_TROUBLES if way.kind == "sg" else _ISCSI_TROUBLES
-    cause = without_password(error.strerror or str(error))
+    cause = _cause(error.strerror or str(error))
     problem, remedy = troubles.get(
         error.errno or 0,
         ("{place} cannot be used: {cause}", "check the device and the way to it"),

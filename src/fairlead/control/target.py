@@ -227,6 +227,8 @@ class Target:
                 f"there is a volume {volume.name!r} already", remedy="give one another name"
             )
         prepared = await asyncio.to_thread(self._prepare, volume)
+        others = [(other.config, other.prepared) for other in self._volumes.values()]
+        pass_through.check_served_once(prepared, volume, others)
         spec, number = await asyncio.to_thread(self._open, plane, prepared.spec)
         await asyncio.to_thread(self._kernel.tell, plane.set_elevator_sees)
         info = next(info for info in plane.volumes() if info.volume == number)

@@ -19,7 +19,8 @@ IscsiName = Annotated[str, AfterValidator(normalise)]
 
 SCHEME: Final = "iscsi://"
 PORT_DEFAULT: Final = 3260  # Spec: RFC 7143 §4.2.7.1.
-LUN_MAX: Final = 16383  # Flat space addressing. Spec: SAM-5, LUN structures.
+# Peripheral device addressing, which is all that libiscsi writes. Spec: SAM-5, LUN structures.
+LUN_MAX: Final = 255
 
 _RULE: Final = "write iscsi://[user[%password]@]host[:port]/target-iqn/lun"
 # Up to the last @, so that nothing of an ill-formed one is left over.
@@ -39,7 +40,7 @@ class IscsiUrl:
         host: name or address, IPv6 without brackets.
         port: 1..65535.
         target: its iSCSI name.
-        lun: 0..16383.
+        lun: 0..255.
     """
 
     user: str | None

@@ -35,6 +35,7 @@ BLOCK_LIMITS_BYTES: Final = 60
 
 _NO_UNIT: Final = 0b011
 _U32_MAX: Final = 0xFFFF_FFFF
+_U64_MAX: Final = 0xFFFF_FFFF_FFFF_FFFF
 # Fields of Block Limits that speak of transferred blocks, by their place in the page.
 _MAX_COMPARE_AND_WRITE: Final = 5
 _OPTIMAL_GRANULARITY: Final = slice(6, 8)
@@ -119,7 +120,7 @@ def decode_capacity_16(data: bytes) -> Capacity | None:
     if len(data) < 12:
         return None
     last, block_bytes = struct.unpack_from(">QI", data)
-    return Capacity(last + 1, block_bytes)
+    return None if last == _U64_MAX else Capacity(last + 1, block_bytes)
 
 
 def decode_page(data: bytes, code: int) -> bytes | None:

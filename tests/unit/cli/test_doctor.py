@@ -342,3 +342,14 @@ def test_an_experiment_of_somebody_else_than_root_is_refused(doctor: Doctor) -> 
     result = doctor.ask("--config", file)
     assert result.exit_code == 2
     assert "is an experiment for root, and this is user 1000" in result.stderr
+
+
+def test_scsi_devices_that_are_passed_through_have_no_elevator(doctor: Doctor) -> None:
+    doctor.tree.scsi_device("2:0:0:0", wwid="naa.5000")
+    document = doctor.document("sg:/dev/sg3", "iscsi://bob%s3cret@host/iqn.2026-01.example:d/0")
+    found = {device["device"]: device for device in document["devices"]}
+    assert list(found) == ["naa.5000", "iqn.2026-01.example:d/0"]
+    for device, by in zip(found.values(), ("the sg driver", "libiscsi"), strict=True):
+        [note] = device["missing"]
+        assert f"the block layer's accounts, by {by}: fairlead's own scheduler" in note["text"]
+    assert "s3cret" not in json.dumps(document)

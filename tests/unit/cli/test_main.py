@@ -3,6 +3,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,9 @@ from typer.testing import CliRunner
 import fairlead
 from fairlead.cli.main import app
 from fairlead.cli.open_files import raise_open_file_limit
+from fairlead.control.pass_through import prepare_pass_through
+from tests.support.kernel_tree import KernelTree
+from tests.support.scsi_device import FakeScsiDevice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +63,30 @@ def test_check_explains_each_mistake(tmp_path: Path) -> None:
     lines = result.stderr.splitlines()
     assert lines[0].startswith(f'{file}:5: volumes[0].sise = "1G": no such field (did you mean si')
     assert lines[1].startswith(f'{file}:6: volumes[0].serial = "": has characters that are not')
+
+
+def test_check_asks_devices_when_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = KernelTree(tmp_path)
+    tree.scsi_device("2:0:0:0", queue_depth="31")
+    device = FakeScsiDevice()
+    prepare = partial(prepare_pass_through, view=tree.view, connect=device)
+    monkeypatch.setattr("fairlead.cli.check.prepare_pass_through", prepare)
+    file = tmp_path / "t.toml"
+    file.write_text(GOOD + '[[volumes]]\nname = "d"\nkind = "sg"\npath = "/dev/sg3"\n')
+    result = run(app, ["check", str(file)])
+    assert (result.exit_code, device.opened) == (0, [])
+    result = run(app, ["check", "--devices", str(file)])
+    assert result.output.splitlines() == [
+        "d: disk ACME Disk of 2 GiB 1.0, serial number SN1, 2G in blocks of 512 bytes; device "
+        "'naa.5000c500a1b2c3d4', 31 commands at a time, 1024 KiB and 60 s each",
+        f"{file}: ok: 2 volumes, 2 targets, 1 portal",
+    ]
+    device.failure = "timed out"
+    result = run(app, ["check", "--devices", str(file)])
+    assert result.exit_code == 2
+    assert "/dev/sg3 does not answer INQUIRY: timed out" in result.stderr
 
 
 def test_check_of_a_missing_file_is_explained(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ import pytest
 from fairlead.control.backing import (
     BackingDevice,
     Mount,
+    SystemView,
     _follow,
     device_number,
     find_backing_device,
@@ -96,3 +98,20 @@ def test_a_file_in_shared_memory_has_no_disk() -> None:
     if not os.access("/dev/shm", os.W_OK):
         pytest.skip("no /dev/shm here to look at")
     assert find_backing_device("/dev/shm").name.endswith(":/dev/shm")
+
+
+def test_this_machines_nodes_are_looked_at(tmp_path: Path) -> None:
+    view = SystemView()
+    assert view.node("/dev/null") == ("char", (1, 3))
+    assert view.node(str(tmp_path))[0] is None
+    assert not view.is_held(str(tmp_path / "missing"))
+    assert not view.is_held("/dev/null")
+
+
+def test_a_block_device_that_somebody_has_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(_path: str, flags: int) -> int:
+        assert flags & os.O_EXCL
+        raise OSError(errno.EBUSY, "busy")
+
+    monkeypatch.setattr(os, "open", busy)
+    assert SystemView().is_held("/dev/sdb")

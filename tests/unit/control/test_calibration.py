@@ -172,3 +172,8 @@ def test_the_data_planes_own_driver_measures(image: Path) -> None:
     assert 0 < sample.latency_us.p50 <= sample.latency_us.p99
     with pytest.raises(DataPlaneError, match="opened read-only"):
         bench.measure(writes=True, is_sequential=False, length_bytes=4096, depth=1, seconds=0.05)
+
+
+def test_a_scsi_device_that_is_passed_through_is_not_measured() -> None:
+    with pytest.raises(ConfigError, match=r"sg volumes cannot be measured \(measure its block dev"):
+        measured(MadeUpDevice(), "sg:/dev/sg3")

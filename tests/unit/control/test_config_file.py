@@ -65,6 +65,23 @@ def test_simulated_devices_are_looked_at(tmp_path: Path) -> None:
     assert "did you mean ssd-20k?" in str(mistake)
 
 
+def test_names_of_dangerous_commands_are_looked_at(tmp_path: Path) -> None:
+    file = tmp_path / "target.toml"
+    file.write_text('[[volumes]]\nname = "v"\nkind = "sg"\npath = "/dev/sg3"\nallow = ["FORMAT"]\n')
+    with pytest.raises(DocumentError) as caught:
+        check_config(file)
+    (mistake,) = caught.value.mistakes
+    assert (mistake.line, mistake.where) == (5, "volumes[0].allow")
+    assert "there are: ACCESS CONTROL OUT, ATA PASS-THROUGH, FORMAT UNIT" in str(mistake)
+
+
+@pytest.mark.parametrize("name", ["gateway.toml", "pass-through.toml"])
+def test_our_examples_of_pass_through_are_right(name: str) -> None:
+    config = check_config(EXAMPLE.with_name(name))
+    assert all(volume.is_pass_through for volume in config.volumes)
+    assert config.shares
+
+
 def test_our_own_example_is_right() -> None:
     config = check_config(EXAMPLE)
     assert config.shares

@@ -9,7 +9,7 @@ import pytest
 from fairlead.control.pass_through import (
     DISK_TIMEOUT_S,
     OTHER_TIMEOUT_S,
-    check_all_allowed,
+    check_documented,
     name_unasked,
     pass_through_words,
     prepare_pass_through,
@@ -126,7 +126,7 @@ def test_a_name_that_is_not_in_the_table_is_explained(tree: KernelTree) -> None:
     with pytest.raises(ConfigError, match=r"^'FORMAT' is no command .*there are: .*FORMAT UNIT"):
         prepare_pass_through(wrong, tree.view, FakeScsiDevice())
     with pytest.raises(ConfigError) as caught:
-        check_all_allowed([config(), wrong])
+        check_documented([config(), wrong])
     assert caught.value.where == "volumes[1].allow"
 
 
@@ -142,6 +142,13 @@ def test_a_lun_of_another_target_is_prepared(tree: KernelTree) -> None:
     assert (passed(prepared).commands_max, passed(prepared).transfer_bytes_max) == (128, 1 << 20)
     assert SECRET not in repr(prepared) + pass_through_words(prepared)
     assert "url" not in passed(prepared).plain()
+
+
+def test_a_size_that_cannot_be_is_cut(tree: KernelTree) -> None:
+    tree.scsi_device("2:0:0:0")
+    liar = FakeScsiDevice(blocks=2**64 - 1, block_bytes=2**32 - 1)
+    spec = prepare_pass_through(config(), tree.view, liar).spec
+    assert (spec.size_bytes, spec.logical_block_bytes) == (2**63 - 1, 2**32 - 1)
 
 
 def test_a_long_name_stays_apart_from_others(tree: KernelTree) -> None:
@@ -167,6 +174,9 @@ def test_a_password_may_be_in_a_file(tree: KernelTree, tmp_path: Path) -> None:
         return str(caught.value)
 
     assert explained().startswith(f"{file} cannot be read: no such file")
+    with pytest.raises(ConfigError) as caught:
+        check_documented([config(), volume])
+    assert caught.value.where == "volumes[1].password_file"
     file.write_text("two words\n")
     assert explained().startswith(f"{file} holds no password: the password cannot be used (take 1")
     file.write_bytes(b"\xe9")
@@ -227,7 +237,7 @@ def test_what_is_in_the_way_of_a_lun(tree: KernelTree, number: int, message: str
 
 def test_a_device_that_says_nothing_is_explained(tree: KernelTree) -> None:
     tree.scsi_device("2:0:0:0")
-    silent = FakeScsiDevice(failure="timed out")
+    silent = FakeScsiDevice(failure="timed out.\n")
     with pytest.raises(ConfigError, match=r"does not answer INQUIRY: timed out \(see what the k"):
         prepare_pass_through(config(), tree.view, silent)
     with pytest.raises(ConfigError, match=r"cannot be reached: timed out \(check that its target"):

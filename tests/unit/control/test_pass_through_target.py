@@ -15,6 +15,7 @@ from fairlead.dataplane.fake import FakeProbe
 from fairlead.errors import ConfigError, DataPlaneError
 from fairlead.management.documents import volume_document
 from fairlead.model.config import Config
+from fairlead.model.volume import VolumeConfig
 from fairlead.scsi import inquiry, vpd
 from tests.support.kernel_tree import KernelTree
 from tests.support.scsi_device import FakeScsiDevice
@@ -85,6 +86,18 @@ async def test_an_identity_of_ours_is_asked_for(planes: Planes, tmp_path: Path) 
         assert lun.read_only
 
 
+async def test_a_device_is_served_once_whatever_way_leads_to_it(
+    planes: Planes, tmp_path: Path
+) -> None:
+    async with serving(planes, tmp_path, SG) as target:
+        with pytest.raises(ConfigError, match=r"/dev/sg3 is served already, as volume 'v' \(show"):
+            await target.add_volume("sg:/dev/sg3")
+        other = {**SG, "name": "w", "path": "/dev/sg3", "device": "another"}
+        planes.plane.refuse("so far it went")
+        with pytest.raises(DataPlaneError, match="so far it went"):
+            await target.add_volume(VolumeConfig.model_validate(other))
+
+
 async def test_a_tape_has_no_size(
     planes: Planes, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -103,7 +116,7 @@ async def test_a_password_is_shown_nowhere(
     async with serving(planes, tmp_path) as target:
         url = await target.serve_volume(URL)
         assert url.endswith(":disk-7/0")
-        assert planes.plane.pass_through["disk-7"].url == URL.replace("host", "host:3260")
+        assert planes.plane.pass_through["disk-7"].url == URL.replace("127.0.0.1", "127.0.0.1:3260")
         [info] = target.volumes()
         document = volume_document(info, target.device_facts()["disk-7"])
         shown = json.dumps([document, target.accounts()]) + repr((info, target.luns, target))

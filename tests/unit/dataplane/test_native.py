@@ -9,7 +9,7 @@ import pytest
 
 from fairlead.dataplane import native
 from fairlead.dataplane.api import ContextReleased, EngineOptions, VolumeSpec
-from fairlead.dataplane.pass_through import PassThroughSpec, open_link
+from fairlead.dataplane.pass_through import INITIATOR_NAME, PassThroughSpec, open_link
 from fairlead.errors import DataPlaneError
 from fairlead.scsi.pass_through import Rule, Treatment
 
@@ -151,12 +151,19 @@ LUN = VolumeSpec(
 def test_a_scsi_device_crosses_as_plain_data(plane: native.NativeDataPlane) -> None:
     plane.add_volume(LUN)
     given = extension(plane).given
-    rule = {"opcode": 0x12, "service_action": None, "treatment": "PAGE", "is_harmless": True}
+    rule = {
+        "opcode": 0x12,
+        "service_action": None,
+        "treatment": "PAGE",
+        "is_harmless": True,
+        "attention": None,
+    }
     assert given["pass_through"] == {
         "rules": [rule],
         "timeout_ns": 1,
         "transfer_bytes_max": 4096,
         "commands_max": 2,
+        "initiator_name": INITIATOR_NAME,
     }
     assert type(given["pass_through"]["rules"][0]["treatment"]) is str
     assert (given["kind"], given["path"]) == ("iscsi", WHOLE)

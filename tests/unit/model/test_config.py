@@ -181,3 +181,17 @@ def test_secrets_are_checked_and_never_shown(account: dict[str, str], message: s
 
 def test_a_secret_does_not_show_in_the_configuration() -> None:
     assert "twelve" not in repr(Config.model_validate({"chap_accounts": [ALICE]}))
+
+
+SG = {"name": "tape", "kind": "sg", "path": "/dev/sg3"}
+
+
+def test_a_kernel_context_for_scsi_devices_alone_is_refused() -> None:
+    [(where, message)] = mistakes(volumes=[SG], engine={"kernel_context": "ring"})
+    assert where == ("engine", "kernel_context")
+    assert "fairlead's own scheduler alone shares them; leave it off" in message
+    # Others can have it, and then it just does not hold for the device.
+    engine = {"kernel_context": "ring"}
+    for volumes in ([SG, VOLUMES[0]], []):
+        config = Config.model_validate({"volumes": volumes, "engine": engine})
+        assert config.engine.kernel_context == "ring"

@@ -13,7 +13,7 @@ TARGET = "iqn.2026-01.example:Disk"
     ("text", "expected"),
     [
         (f"iscsi://host/{TARGET}/0", (None, None, "host", 3260, 0)),
-        (f"iscsi://10.0.0.1:99/{TARGET}/16383", (None, None, "10.0.0.1", 99, 16383)),
+        (f"iscsi://10.0.0.1:99/{TARGET}/255", (None, None, "10.0.0.1", 99, 255)),
         (f"iscsi://[fe80::1%eth0]:99/{TARGET}/1", (None, None, "fe80::1%eth0", 99, 1)),
         (f"iscsi://bob@host/{TARGET}/0", ("bob", None, "host", 3260, 0)),
         (f"iscsi://bob%a/b:c%d@host/{TARGET}/0", ("bob", "a/b:c%d", "host", 3260, 0)),
@@ -33,7 +33,7 @@ def test_forms(text: str, expected: tuple[str | None, str | None, str, int, int]
         ("http://host/x/0", "is not the URL of a LUN"),
         ("iscsi://host", "does not end with a target's name and a LUN"),
         (f"iscsi://host/{TARGET}", "does not end with a target's name and a LUN"),
-        (f"iscsi://host/{TARGET}/16384", "does not end with a target's name and a LUN"),
+        (f"iscsi://host/{TARGET}/256", "does not end with a target's name and a LUN"),
         (f"iscsi://host/{TARGET}/0?header_digest=crc32c", "has options, which are not known"),
         ("iscsi://host/disk/0", "names no target"),
         (f"iscsi:///{TARGET}/0", "names no host"),

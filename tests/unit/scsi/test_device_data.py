@@ -64,6 +64,7 @@ def test_capacities() -> None:
     found = decode_capacity_16(struct.pack(">QI", 2**33 - 1, 4096) + bytes(20))
     assert found == Capacity(2**33, 4096)
     assert found.size_bytes == 2**45
+    assert decode_capacity_16(b"\xff" * 8 + bytes(24)) is None
     assert decode_capacity_10(b"") is decode_capacity_16(bytes(11)) is None
 
 
