@@ -16,6 +16,7 @@ pub mod mailbox;
 pub mod message;
 pub mod operation;
 pub mod program;
+pub mod reservation;
 pub mod session;
 pub mod shared;
 pub mod submitter;

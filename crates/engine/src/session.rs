@@ -49,11 +49,12 @@ pub struct Lun {
 
 /// Unit attentions of one nexus: each kind is pending or not, so the queue cannot grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attentions(u8);
+pub struct Attentions(u16);
 
 /// Additional sense codes of unit attentions, the most important first. Spec: SAM-5, unit attention
 /// condition queueing.
-const ATTENTIONS: [u16; 6] = [0x2900, 0x2903, 0x2F00, 0x2A09, 0x2A01, 0x3F0E];
+const ATTENTIONS: [u16; 10] =
+    [0x2900, 0x2903, 0x2F00, 0x2A05, 0x2A03, 0x2A04, 0x2A09, 0x2A01, 0x3F03, 0x3F0E];
 
 impl Attentions {
     /// A new nexus: POWER ON, RESET, OR BUS DEVICE RESET OCCURRED.

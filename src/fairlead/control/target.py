@@ -424,6 +424,7 @@ class Target:
         )
         number = plane.add_logical_unit(volume=volume.number, pages=pages.render(logical_unit))
         self._logical_units[number] = logical_unit
+        self._running().reservations.unit_added(logical_unit.identity)
         return ServedLun(
             target=target,
             lun=lun.lun,

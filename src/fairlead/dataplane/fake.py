@@ -23,7 +23,9 @@ from fairlead.dataplane.api import (
     VolumeInfo,
 )
 from fairlead.dataplane.kernel import KernelContextInfo, KernelProbe
+from fairlead.dataplane.reservation import AccessRule, NexusLost
 from fairlead.errors import DataPlaneError
+from fairlead.scsi.cdb import Access
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from fairlead.dataplane.kernel import KernelContext
     from fairlead.proto.iscsi.session import SessionParameters
     from fairlead.sched.settings import Settings
-    from fairlead.scsi.sense import Sense
+    from fairlead.scsi.sense import Asc, Sense
 
 _NO_TIME = LatencyUs(p50=0.0, p99=0.0, mean=0.0)
 _PLAIN = KernelContextInfo(
@@ -96,6 +98,10 @@ class FakeDataPlane:
         settings: of each context that `set_context` was called for.
         drained_s: the argument of `stop`, once stopped.
         elevator_sees: what `set_elevator_sees` was told, by device.
+        rules: by logical unit.
+        attentions: what `raise_attention` was given: logical unit, code, session; those of which
+            session have the unit.
+        aborted: sessions of `answer_settled`, by upcall.
     """
 
     def __init__(self, options: EngineOptions) -> None:
@@ -107,6 +113,9 @@ class FakeDataPlane:
         self.settings: dict[tuple[int, int], Settings] = {}
         self.drained_s: float | None = None
         self.elevator_sees: dict[str, bool] = {}
+        self.rules: dict[int, AccessRule] = {}
+        self.attentions: list[tuple[int, Asc, int]] = []
+        self.aborted: dict[int, tuple[int, ...]] = {}
         self._accounts: dict[tuple[str, str], dict[str, Any]] = {}
         self._indexes: dict[tuple[str, str], int] = {}
         self._volumes: dict[int, _Volume] = {}
@@ -192,6 +201,7 @@ class FakeDataPlane:
         del self._volumes[volume]
         for logical_unit in found.logical_units:
             del self.pages[logical_unit]
+            self.rules.pop(logical_unit, None)
 
     def clear_fault(self, volume: int) -> None:
         """See `DataPlane.clear_fault`."""
@@ -207,9 +217,36 @@ class FakeDataPlane:
 
     def set_pages(self, logical_unit: int, pages: Mapping[bytes, bytes | Sense]) -> None:
         """See `DataPlane.set_pages`."""
-        if logical_unit not in self.pages:
-            raise DataPlaneError(f"no logical unit {logical_unit}")
+        self._check_unit(logical_unit)
         self.pages[logical_unit] = dict(pages)
+
+    def set_access_rule(self, logical_unit: int, rule: AccessRule) -> None:
+        """See `DataPlane.set_access_rule`."""
+        self._check_unit(logical_unit)
+        for volume in self._volumes.values():
+            if logical_unit in volume.logical_units:
+                self.rules.update(dict.fromkeys(volume.logical_units, rule))
+
+    def raise_attention(
+        self,
+        logical_unit: int,
+        asc: Asc,
+        *,
+        sessions: Sequence[int] | None = None,
+        except_session: int = 0,
+    ) -> None:
+        """See `DataPlane.raise_attention`."""
+        self._check_unit(logical_unit)
+        for number, adopted in self.adopted.items():
+            is_meant = number != except_session if sessions is None else number in sessions
+            if is_meant and any(lun.logical_unit == logical_unit for lun in adopted.luns):
+                self.attentions.append((logical_unit, asc, number))
+
+    def answer_settled(self, upcall: int, logical_unit: int, *, aborted: Sequence[int]) -> None:
+        """See `DataPlane.answer_settled`."""
+        self._check_unit(logical_unit)
+        self.aborted[upcall] = tuple(aborted)
+        self.answer(upcall, status=0, sense=b"", data=b"")
 
     def adopt_iscsi(
         self,
@@ -322,6 +359,8 @@ class FakeDataPlane:
     def _finish(self, number: int, reason: str) -> None:
         session = self.adopted.pop(number)
         session.sock.close()
+        self.emit(NexusLost(session=number))
+        self._drop_rules(session.parameters.tsih)
         live = {(context.key, context.device) for context in self.contexts()}
         for key, device in sorted(self._context_names(session) - live):
             self.emit(ContextReleased(context=self._context(key, device, sessions=0)))
@@ -352,9 +391,18 @@ class FakeDataPlane:
             raise DataPlaneError(f"no volume {number}")
         return self._volumes[number]
 
+    def _check_unit(self, logical_unit: int) -> None:
+        if logical_unit not in self.pages:
+            raise DataPlaneError(f"no logical unit {logical_unit}")
+
     def _number(self) -> int:
         self._last_number += 1
         return self._last_number
+
+    def _drop_rules(self, tsih: int) -> None:
+        for logical_unit, rule in list(self.rules.items()):
+            if rule.ends_with_session and rule.nexuses == (tsih,):
+                self.rules[logical_unit] = AccessRule(permits=Access.EVERYTHING)
 
     def _check_refusal(self) -> None:
         if self._refusal is not None:

@@ -11,6 +11,7 @@ mod management;
 mod network;
 mod owner;
 mod range;
+mod reservations;
 mod seat;
 mod start;
 mod tenure;
@@ -255,8 +256,14 @@ impl Submitter {
             }
             Message::Quiesced(token) => self.quiesced(token),
             Message::RangeReleased => self.retry_ranges(),
-            Message::AbortUnit { logical_unit, except, attention, submitter, group } => {
-                self.abort_for(logical_unit, except, attention, submitter, group);
+            Message::AbortUnit { logical_unit, whom, attention, submitter, group } => {
+                self.abort_for(logical_unit, &whom, attention, submitter, group);
+            }
+            Message::Attention { logical_unit, whom, asc } => {
+                self.attend(logical_unit, &whom, asc);
+            }
+            Message::AnswerSettled { upcall, logical_unit, whom } => {
+                self.answer_settled(upcall, logical_unit, &whom);
             }
             Message::Aborted(group) => self.one_aborted(group),
             Message::Ask(ask) => self.asked(&ask),
