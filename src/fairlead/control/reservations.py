@@ -45,6 +45,35 @@ class _Unit:
     is_full_told: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationInfo:
+    """A registration; ``has_session``: its nexus has a session now."""
+
+    initiator_name: str
+    isid: bytes
+    target_name: str
+    key: int
+    holds: bool
+    has_session: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationInfo:
+    """The reservations of one logical unit.
+
+    Attributes:
+        reserved_by: the initiator port that has reserved it by RESERVE, or None.
+        type: of the persistent reservation, by the standard's name, or None.
+        generation: PRGENERATION.
+        registrations: at most `fairlead.scsi.reservations.REGISTRATIONS_MAX`.
+    """
+
+    reserved_by: str | None
+    type: str | None
+    generation: int
+    registrations: tuple[RegistrationInfo, ...]
+
+
 class ReservationBook:
     """The reservations of a running target. Used on the event loop's thread only.
 
@@ -61,10 +90,26 @@ class ReservationBook:
         self._live: dict[ItNexus, _Live] = {}
         self._nexuses: dict[int, ItNexus] = {}
 
-    def find(self, identity: Identity) -> Reservations | None:
-        """Return the reservations of a logical unit, None where there never were any."""
-        unit = self._units.get(identity)
-        return None if unit is None else unit.reservations
+    def info(self, identity: Identity) -> ReservationInfo:
+        """Return the reservations of a logical unit as they are now."""
+        found = self._units.get(identity, _Unit()).reservations
+        held = found.persistent
+        return ReservationInfo(
+            reserved_by=None if found.reserved_by is None else str(found.reserved_by),
+            type=None if held is None else held.type.name.lower(),
+            generation=found.generation,
+            registrations=tuple(
+                RegistrationInfo(
+                    initiator_name=nexus.initiator_name,
+                    isid=nexus.isid,
+                    target_name=nexus.target_name,
+                    key=one.key,
+                    holds=found.holds(nexus),
+                    has_session=nexus in self._live,
+                )
+                for nexus, one in found.registrations.items()
+            ),
+        )
 
     # ---- sessions ----------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fairlead.control.events import EventStream
     from fairlead.control.kernel_context import Resolution
     from fairlead.control.measurement import Context, Snapshot
+    from fairlead.control.reservations import ReservationInfo
     from fairlead.control.shares import Due
     from fairlead.control.volumes import PreparedVolume
     from fairlead.dataplane.api import (
@@ -339,6 +340,15 @@ class Target:
     def volumes(self) -> list[VolumeInfo]:
         """Return the open volumes."""
         return self._running().plane.volumes()
+
+    def reservations(self) -> dict[str, ReservationInfo]:
+        """Return who has reserved what, by the names of the volumes that targets show."""
+        book = self._running().reservations
+        return {
+            name: book.info(volume.identity)
+            for name, volume in self._volumes.items()
+            if volume.identity is not None
+        }
 
     def devices(self) -> list[DeviceInfo]:
         """Return the backing devices of the volumes, and what is known of their costs."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from fairlead.control.kernel_context import Resolution
     from fairlead.control.measurement import MeasuredContext, Snapshot
+    from fairlead.control.reservations import ReservationInfo
     from fairlead.control.shares import Due, Origin
     from fairlead.dataplane.api import DeviceInfo, SessionInfo, VolumeInfo
     from fairlead.sched.settings import Settings
@@ -102,9 +103,21 @@ def session_document(session: SessionInfo) -> dict[str, Any]:
     return {**asdict(session), "isid": session.isid.hex()}
 
 
-def volume_document(volume: VolumeInfo) -> dict[str, Any]:
-    """Return an open volume."""
-    return asdict(volume)
+def volume_document(
+    volume: VolumeInfo, reservations: ReservationInfo | None = None
+) -> dict[str, Any]:
+    """Return an open volume; ``reservations`` is None where no target shows it.
+
+    A key is a string, 0x and 16 hexadecimal digits: JSON readers may lack numbers of 64 bits.
+    """
+    document: dict[str, Any] = {**asdict(volume), "reservations": None}
+    if reservations is not None:
+        registrations = [
+            {**asdict(one), "isid": one.isid.hex(), "key": f"{one.key:#018x}"}
+            for one in reservations.registrations
+        ]
+        document["reservations"] = {**asdict(reservations), "registrations": registrations}
+    return document
 
 
 def _fields_of(item: Any) -> dict[str, Any]:
