@@ -99,8 +99,7 @@ class FakeDataPlane:
         drained_s: the argument of `stop`, once stopped.
         elevator_sees: what `set_elevator_sees` was told, by device.
         rules: by logical unit.
-        attentions: what `raise_attention` was given: logical unit, code, session; those of which
-            session have the unit.
+        attentions: logical unit, code and session of each that `raise_attention` was to raise.
         aborted: sessions of `answer_settled`, by upcall.
     """
 
