@@ -91,7 +91,7 @@ def assemble(
         reinstatement_timeout_s=config.limits.reinstatement_timeout_s,
     )
     contexts = Contexts(plane, keys, Shares(config.shares, config.devices))
-    reservations = ReservationBook(plane, shown.logical_units)
+    reservations = ReservationBook(plane)
     logins = IscsiLogins(
         config=config,
         plane=plane,

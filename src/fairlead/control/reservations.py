@@ -16,11 +16,9 @@ from fairlead.scsi.reservation_commands import ReservationRequest
 from fairlead.scsi.reservations import INSUFFICIENT_REGISTRATION_RESOURCES, Reservations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from fairlead.dataplane.api import DataPlane, Upcall
-    from fairlead.scsi.identity import Identity
-    from fairlead.scsi.logical_unit import LogicalUnit
     from fairlead.scsi.reservation_parameters import ItNexus
     from fairlead.scsi.reservations import Outcome
 
@@ -38,9 +36,14 @@ class _Live:
 
 
 @dataclass(slots=True)
-class _Unit:
-    """One logical unit, by however many targets it is reached."""
+class _Disk:
+    """One logical unit, by however many target ports it is reached.
 
+    ``ways`` has the data plane's numbers, and for each the relative target port.
+    """
+
+    name: str
+    ways: dict[int, int] = field(default_factory=dict)
     reservations: Reservations = field(default_factory=Reservations)
     is_full_told: bool = False
 
@@ -77,22 +80,34 @@ class ReservationInfo:
 class ReservationBook:
     """The reservations of a running target. Used on the event loop's thread only.
 
+    What initiators take for one disk is one here: the same ``disk`` in every call about it.
+
     Args:
         plane: enforces the rules.
-        logical_units: by the data plane's number; read whenever it is needed. Those of one identity
-            are one logical unit, reached by several target ports.
     """
 
-    def __init__(self, plane: DataPlane, logical_units: Mapping[int, LogicalUnit]) -> None:
+    def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
-        self._logical_units = logical_units
-        self._units: dict[Identity, _Unit] = {}
+        self._disks: dict[str, _Disk] = {}
+        self._by_number: dict[int, _Disk] = {}
         self._live: dict[ItNexus, _Live] = {}
         self._nexuses: dict[int, ItNexus] = {}
 
-    def info(self, identity: Identity) -> ReservationInfo:
-        """Return the reservations of a logical unit as they are now."""
-        found = self._units.get(identity, _Unit()).reservations
+    def unit_added(self, number: int, *, disk: str, relative_target_port: int = 1) -> None:
+        """A disk is reached by a logical unit of the data plane, or by one more.
+
+        Args:
+            number: the data plane's.
+            disk: what it is recognised by, and called in the log.
+            relative_target_port: 1..65535.
+        """
+        found = self._by_number[number] = self._disks.setdefault(disk, _Disk(disk))
+        found.ways[number] = relative_target_port
+        self._enforce(found)
+
+    def info(self, disk: str) -> ReservationInfo:
+        """Return the reservations of a disk as they are now."""
+        found = self._disks.get(disk, _Disk(disk)).reservations
         held = found.persistent
         return ReservationInfo(
             reserved_by=None if found.reserved_by is None else str(found.reserved_by),
@@ -136,10 +151,10 @@ class ReservationBook:
         nexus = self._nexuses.get(session)
         if nexus is None:
             return
-        for identity, unit in self._units.items():
-            if unit.reservations.nexus_lost(nexus):
-                _log("released", identity, unit, nexus, cause="the session has ended")
-                self._enforce(identity, unit)
+        for disk in self._disks.values():
+            if disk.reservations.nexus_lost(nexus):
+                _log("released", disk, nexus, cause="the session has ended")
+                self._enforce(disk)
 
     def session_ended(self, session: int) -> None:
         """A session is over, and its TSIH may be given away."""
@@ -151,61 +166,51 @@ class ReservationBook:
 
     def unit_reset(self, logical_unit: int) -> None:
         """A logical unit was reset."""
-        found = self._logical_units.get(logical_unit)
-        unit = None if found is None else self._units.get(found.identity)
-        if found is None or unit is None:
+        disk = self._by_number.get(logical_unit)
+        if disk is None:
             return
-        holder = unit.reservations.reserved_by
-        if unit.reservations.reset():
-            _log("released", found.identity, unit, holder, cause="the logical unit was reset")
-            self._enforce(found.identity, unit)
-
-    def unit_added(self, identity: Identity) -> None:
-        """A logical unit is reached in one more way."""
-        unit = self._units.get(identity)
-        if unit is not None:
-            self._enforce(identity, unit)
+        holder = disk.reservations.reserved_by
+        if disk.reservations.reset():
+            _log("released", disk, holder, cause="the logical unit was reset")
+            self._enforce(disk)
 
     # ---- commands ----------------------------------------------------------------------------
 
-    def answer(self, command: str, upcall: Upcall, logical_unit: LogicalUnit) -> None:
+    def answer(self, command: str, upcall: Upcall) -> None:
         """Carry out and answer a command about reservations.
 
         Args:
             command: its name, as `fairlead.scsi.reservation_commands.find` returns it.
             upcall: the command.
-            logical_unit: what it is sent to.
 
         Raises:
             CheckCondition: it is to be answered with this sense; nothing has changed.
         """
         nexus = self._nexuses.get(upcall.session)
-        if nexus is None:  # It has ended, and nobody waits for the answer.
+        disk = self._by_number.get(upcall.logical_unit)
+        if nexus is None or disk is None:  # It has ended, and nobody waits for the answer.
             self._plane.answer(upcall.id, status=BUSY, sense=b"", data=b"")
             return
-        identity = logical_unit.identity
-        unit = self._units.setdefault(identity, _Unit())
-        request = ReservationRequest(
-            nexus, upcall.cdb, upcall.data, logical_unit.relative_target_port
-        )
+        port = disk.ways[upcall.logical_unit]
+        request = ReservationRequest(nexus, upcall.cdb, upcall.data, port)
         try:
-            outcome = reservation_commands.run(command, unit.reservations, request)
+            outcome = reservation_commands.run(command, disk.reservations, request)
         except CheckCondition as error:
-            if error.sense == INSUFFICIENT_REGISTRATION_RESOURCES and not unit.is_full_told:
-                unit.is_full_told = True
-                _log("full", identity, unit, nexus, cause="there is no room for more registrations")
+            if error.sense == INSUFFICIENT_REGISTRATION_RESOURCES and not disk.is_full_told:
+                disk.is_full_told = True
+                _log("full", disk, nexus, cause="there is no room for more registrations")
             raise
         if outcome.event is not None:
-            unit.is_full_told = unit.is_full_told and outcome.event == "registered"
-            _log(outcome.event, identity, unit, nexus, cause=command)
-            self._enforce(identity, unit)
-            self._tell(identity, outcome)
+            disk.is_full_told = disk.is_full_told and outcome.event == "registered"
+            _log(outcome.event, disk, nexus, cause=command)
+            self._enforce(disk)
+            self._tell(disk, outcome)
         self._answer(upcall, outcome)
 
-    def _tell(self, identity: Identity, outcome: Outcome) -> None:
+    def _tell(self, disk: _Disk, outcome: Outcome) -> None:
         for attention in outcome.attentions:
             sessions = self._sessions(attention.nexuses)
-            for number in self._numbers(identity):
+            for number in disk.ways:
                 self._plane.raise_attention(number, attention.asc, sessions=sessions)
 
     def _answer(self, upcall: Upcall, outcome: Outcome) -> None:
@@ -219,23 +224,20 @@ class ReservationBook:
 
     def _enforce_for(self, nexus: ItNexus) -> None:
         """Whatever depends on the session that a nexus has."""
-        for identity, unit in self._units.items():
-            if nexus in unit.reservations.registrations:
-                self._enforce(identity, unit)
+        for disk in self._disks.values():
+            if nexus in disk.reservations.registrations:
+                self._enforce(disk)
 
-    def _enforce(self, identity: Identity, unit: _Unit) -> None:
-        rule = unit.reservations.rule
+    def _enforce(self, disk: _Disk) -> None:
+        rule = disk.reservations.rule
         tsihs = (self._live[nexus].tsih for nexus in rule.nexuses if nexus in self._live)
         wanted = AccessRule(
             permits=rule.permits,
             nexuses=tuple(sorted(tsihs)),
             ends_with_session=rule.ends_with_session,
         )
-        for number in self._numbers(identity):
+        for number in disk.ways:
             self._plane.set_access_rule(number, wanted)
-
-    def _numbers(self, identity: Identity) -> list[int]:
-        return [number for number, unit in self._logical_units.items() if unit.identity == identity]
 
     def _sessions(self, nexuses: Iterable[ItNexus]) -> list[int]:
         """A nexus without a session hears POWER ON in its next one, which is more."""
@@ -243,14 +245,14 @@ class ReservationBook:
         return sorted(one.session for one in live if one is not None and one.session)
 
 
-def _log(event: str, identity: Identity, unit: _Unit, nexus: ItNexus | None, *, cause: str) -> None:
-    held = unit.reservations.persistent
+def _log(event: str, disk: _Disk, nexus: ItNexus | None, *, cause: str) -> None:
+    held = disk.reservations.persistent
     name = ".".join(("reservation", event))
     log.info(
         name,
-        serial=identity.unit_serial,
+        disk=disk.name,
         initiator=nexus,
         type="-" if held is None else held.type.name.lower(),
-        registrations=len(unit.reservations.registrations),
+        registrations=len(disk.reservations.registrations),
         cause=cause,
     )

@@ -74,6 +74,11 @@ class _Volume:
     prepared: PreparedVolume
     identity: Identity | None = None
 
+    @property
+    def disk(self) -> str:
+        """What initiators take it for: volumes of one serial number are one disk to them."""
+        return self.identity.unit_serial if self.identity else f"volume {self.config.name}"
+
 
 class Target:
     """Serves volumes over iSCSI while its context is entered.
@@ -345,9 +350,7 @@ class Target:
         """Return who has reserved what, by the names of the volumes that targets show."""
         book = self._running().reservations
         return {
-            name: book.info(volume.identity)
-            for name, volume in self._volumes.items()
-            if volume.identity is not None
+            name: book.info(self._volumes[name].disk) for name in {lun.volume for lun in self.luns}
         }
 
     def devices(self) -> list[DeviceInfo]:
@@ -434,7 +437,7 @@ class Target:
         )
         number = plane.add_logical_unit(volume=volume.number, pages=pages.render(logical_unit))
         self._logical_units[number] = logical_unit
-        self._running().reservations.unit_added(logical_unit.identity)
+        self._running().reservations.unit_added(number, disk=volume.disk)
         return ServedLun(
             target=target,
             lun=lun.lun,

@@ -47,15 +47,12 @@ def _run(
     logical_units: Mapping[int, LogicalUnit],
     reservations: ReservationBook,
 ) -> None:
-    logical_unit = logical_units.get(upcall.logical_unit)
-    if logical_unit is None:
-        raise CheckCondition(_NO_LOGICAL_UNIT)
     try:
         command = reservation_commands.find(upcall.cdb)
         if command is not None:
-            reservations.answer(command, upcall, logical_unit)
+            reservations.answer(command, upcall)
         else:
-            data = pages.upcall(logical_unit, upcall.cdb, upcall.data)
+            data = pages.upcall(_addressed(upcall, logical_units), upcall.cdb, upcall.data)
             plane.answer(upcall.id, status=GOOD, sense=b"", data=data)
     except CheckCondition:
         raise
@@ -63,3 +60,10 @@ def _run(
         # A bug of ours in a rare command must not take the other clients down.
         log.exception("scsi.upcall.failed", cdb=upcall.cdb.hex(), lun=upcall.lun)
         raise CheckCondition(_INTERNAL_FAILURE) from error
+
+
+def _addressed(upcall: Upcall, logical_units: Mapping[int, LogicalUnit]) -> LogicalUnit:
+    logical_unit = logical_units.get(upcall.logical_unit)
+    if logical_unit is None:
+        raise CheckCondition(_NO_LOGICAL_UNIT)
+    return logical_unit

@@ -14,8 +14,6 @@ from fairlead.dataplane.api import EngineOptions, LunMapping, Upcall, VolumeSpec
 from fairlead.dataplane.reservation import AccessRule
 from fairlead.sched.settings import Settings
 from fairlead.scsi.cdb import Access
-from fairlead.scsi.identity import Identity
-from fairlead.scsi.logical_unit import LogicalUnit
 from fairlead.scsi.reservation_parameters import ItNexus
 from fairlead.scsi.reservations import REGISTRATIONS_MAX
 from fairlead.scsi.sense import Asc, Sense
@@ -41,14 +39,8 @@ VOLUME = VolumeSpec(
     write_through=False,
     device="null",
 )
-UNIT = LogicalUnit(
-    blocks=8,
-    logical_block_bytes=512,
-    physical_block_bytes=512,
-    identity=Identity.from_serial("S"),
-    target_name="iqn.2020-01.org.example:t",
-)
-OTHER_PATH = replace(UNIT, target_name="iqn.2020-01.org.example:u", relative_target_port=2)
+DISK = "S"
+TARGETS = ("iqn.2020-01.org.example:t", "iqn.2020-01.org.example:u")
 
 
 class Scene:
@@ -57,19 +49,20 @@ class Scene:
     def __init__(self, planes: Planes) -> None:
         self.plane: FakeDataPlane = planes(EngineOptions(commands=()))
         volume = self.plane.add_volume(VOLUME)
-        self.units = {
-            self.plane.add_logical_unit(volume=volume, pages={}): unit
-            for unit in (UNIT, OTHER_PATH)
-        }
-        self.first, self.second = self.units
-        self.book = ReservationBook(self.plane, self.units)
+        self.book = ReservationBook(self.plane)
+        self.first, self.second = (
+            self.plane.add_logical_unit(volume=volume, pages={}) for _ in TARGETS
+        )
+        self.targets = dict(zip((self.first, self.second), TARGETS, strict=True))
+        self.book.unit_added(self.first, disk=DISK, relative_target_port=1)
+        self.book.unit_added(self.second, disk=DISK, relative_target_port=2)
         self.tsih = 0
         self.upcalls = 0
 
     def log_in(self, name: str, unit: int | None = None) -> int:
         """The session's number."""
         unit = self.first if unit is None else unit
-        nexus = ItNexus(f"iqn.2020-01.org.example:{name}", bytes(6), self.units[unit].target_name)
+        nexus = ItNexus(f"iqn.2020-01.org.example:{name}", bytes(6), self.targets[unit])
         self.tsih += 1
         self.book.session_starting(nexus, tsih=self.tsih)
         ours, theirs = socket.socketpair()
@@ -102,7 +95,7 @@ class Scene:
             cdb=cdb,
             data=data,
         )
-        answer_upcall(self.plane, upcall, self.units, self.book)
+        answer_upcall(self.plane, upcall, {}, self.book)
         return self.plane.answers[self.upcalls]
 
     def out(
@@ -171,7 +164,7 @@ def test_a_registration_outlives_its_session_and_holds_for_the_next(scene: Scene
     scene.log_out(holder)
     assert scene.rule().nexuses == (2,)
     # Before the data plane has the session: its first command may be there already.
-    nexus = ItNexus("iqn.2020-01.org.example:a", bytes(6), UNIT.target_name)
+    nexus = ItNexus("iqn.2020-01.org.example:a", bytes(6), TARGETS[0])
     scene.book.session_starting(nexus, tsih=9)
     assert scene.rule().nexuses == (2, 9)
     scene.book.session_failed(nexus)
@@ -191,8 +184,8 @@ def test_one_initiator_by_two_targets_is_two_nexuses_of_one_unit(scene: Scene) -
     assert scene.rule().nexuses == (1,)
     assert scene.out(second, RESERVE, kind=EXCLUSIVE_ACCESS, unit=scene.second) == CONFLICT
     scene.register(second, unit=scene.second)
-    ports = [one.target_name for one in scene.book.info(UNIT.identity).registrations]
-    assert ports == [UNIT.target_name, OTHER_PATH.target_name]
+    ports = [one.target_name for one in scene.book.info(DISK).registrations]
+    assert tuple(ports) == TARGETS
     status = scene.ask(first, bytes.fromhex("5E 03 00 00 00 00 00 FF FF 00")).data
     second_descriptor = 8 + 24 + int.from_bytes(status[28:32])
     assert status[8 + 18 : 8 + 20] == b"\0\1"
@@ -206,10 +199,8 @@ def test_a_unit_that_comes_later_has_the_rule_too(scene: Scene) -> None:
     # A replica: the same identity, another volume.
     volume = scene.plane.add_volume(replace(VOLUME, name="replica"))
     number = scene.plane.add_logical_unit(volume=volume, pages={})
-    scene.units[number] = UNIT
-    scene.book.unit_added(UNIT.identity)
-    assert scene.plane.rules[number] == scene.rule()
-    scene.book.unit_added(Identity.from_serial("another"))
+    scene.book.unit_added(number, disk=DISK)
+    assert scene.plane.rules[number] == scene.rule() != OPEN
 
 
 def test_a_preemption_is_told_to_those_it_concerns(scene: Scene) -> None:
@@ -253,7 +244,7 @@ def test_too_many_registrations_are_refused_and_logged_once(
     lines = [record.getMessage() for record in caplog.records]
     assert sum(line.startswith("reservation.full") for line in lines) == 1
     assert lines[0] == (
-        "reservation.registered serial=S initiator=iqn.2020-01.org.example:0,i,0x000000000000"
+        "reservation.registered disk=S initiator=iqn.2020-01.org.example:0,i,0x000000000000"
         ' type=- registrations=1 cause="PERSISTENT RESERVE OUT: REGISTER"'
     )
 
@@ -264,4 +255,4 @@ def test_a_command_of_a_session_that_has_ended_changes_nothing(scene: Scene) -> 
     scene.book.nexus_lost(session)
     scene.book.session_ended(session)
     assert scene.ask(session, bytes.fromhex("16 00 00 00 00 00")).status == 0x08
-    assert scene.book.info(UNIT.identity).reserved_by is None
+    assert scene.book.info(DISK).reserved_by is None

@@ -260,7 +260,7 @@ impl Submitter {
                 self.abort_for(logical_unit, &whom, attention, submitter, group);
             }
             Message::Attention { logical_unit, whom, asc } => {
-                self.attend(logical_unit, &whom, asc);
+                self.raise_attention(logical_unit, &whom, asc);
             }
             Message::AnswerSettled { upcall, logical_unit, whom } => {
                 self.answer_settled(upcall, logical_unit, &whom);

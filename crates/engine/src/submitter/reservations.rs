@@ -39,7 +39,7 @@ impl Submitter {
     }
 
     /// Raises a unit attention for the nexuses of these sessions that are here.
-    pub(super) fn attend(&mut self, unit: u32, whom: &Whom, asc: u16) {
+    pub(super) fn raise_attention(&mut self, unit: u32, whom: &Whom, asc: u16) {
         for session in self.sessions.iter_mut().flatten() {
             if whom.includes(session.record.id) {
                 let luns = session.luns.iter_mut();
