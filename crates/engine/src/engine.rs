@@ -2,13 +2,15 @@
 //!
 //! Every method may be called from any thread. None is on the path of a command.
 
+use crate::attentions::Attentions;
 use crate::crew::Crew;
 pub use crate::crew::{DriverChoice, Placement, Report};
 use crate::kernel::steward::{self, Errand};
 use crate::kernel::{Kernel, Mode};
-use crate::message::Message;
+use crate::message::{Message, Subject, Whom};
 use crate::program::Unit;
-use crate::session::{Adopt, Attentions, Lun};
+use crate::reservation::{Reservation, Rule};
+use crate::session::{Adopt, Lun};
 use crate::shared::{
     DeviceRecord, Event, LogicalUnit, Options, Page, SessionRecord, Shared, Tables, lock,
 };
@@ -212,9 +214,61 @@ impl Engine {
         let unit = unit_of(volume, self.crew.tables(), &pages);
         let volume = Arc::clone(volume);
         let pages = RwLock::new(pages);
-        let unit = Arc::new(LogicalUnit { id, volume, unit, pages });
-        lock(&self.units).insert(id, unit);
+        let mut units = lock(&self.units);
+        let sibling = units.values().find(|unit| unit.volume.id == volume.id);
+        let reservation =
+            sibling.map_or_else(Arc::<Reservation>::default, |unit| Arc::clone(&unit.reservation));
+        units.insert(id, Arc::new(LogicalUnit { id, volume, unit, pages, reservation }));
         Ok(id)
+    }
+
+    /// Who may do what with a unit, and with all units of its volume. When it returns, the rule
+    /// holds for every command whose turn has not come.
+    ///
+    /// # Errors
+    /// The unit is unknown.
+    pub fn set_access_rule(&self, unit: u32, rule: Rule) -> Result<(), EngineError> {
+        self.find_unit(unit)?.reservation.set(rule);
+        Ok(())
+    }
+
+    /// Raises a unit attention for these sessions' nexuses with a unit; those that do not have it
+    /// are passed over, and so is a code that is not one of ours.
+    ///
+    /// # Errors
+    /// The unit is unknown.
+    pub fn raise_attention(&self, unit: u32, whom: &Whom, asc: u16) -> Result<(), EngineError> {
+        let logical_unit = self.find_unit(unit)?.id;
+        for submitter in 0..self.shared.mailboxes.len() {
+            let about = Subject::Unit(logical_unit);
+            let message = Message::Attention { about, whom: whom.clone(), asc };
+            self.shared.post(submitter, message);
+        }
+        Ok(())
+    }
+
+    /// Answers an upcall with GOOD when every submitter has taken in what was posted before, and what
+    /// these sessions had under way on the unit is aborted. The upcall's own task is not.
+    ///
+    /// # Errors
+    /// The unit is unknown.
+    pub fn answer_settled(
+        &self,
+        upcall: u64,
+        unit: u32,
+        aborted: Arc<[u64]>,
+    ) -> Result<(), EngineError> {
+        let logical_unit = self.find_unit(unit)?.id;
+        let whom = Whom::These(aborted);
+        let message = Message::AnswerSettled { upcall, logical_unit, whom };
+        self.shared.post(submitter_of(upcall), message);
+        Ok(())
+    }
+
+    fn find_unit(&self, unit: u32) -> Result<Arc<LogicalUnit>, EngineError> {
+        let units = lock(&self.units);
+        let found = units.get(&unit).map(Arc::clone);
+        found.ok_or(EngineError::Unknown("logical unit", u64::from(unit)))
     }
 
     /// Replaces a unit's pages.
@@ -222,8 +276,7 @@ impl Engine {
     /// # Errors
     /// The unit is unknown.
     pub fn set_pages(&self, unit: u32, pages: HashMap<Box<[u8]>, Page>) -> Result<(), EngineError> {
-        let units = lock(&self.units);
-        let unit = units.get(&unit).ok_or(EngineError::Unknown("logical unit", u64::from(unit)))?;
+        let unit = self.find_unit(unit)?;
         *unit.pages.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = pages;
         Ok(())
     }
@@ -332,9 +385,8 @@ impl Engine {
         data: Vec<u8>,
         peer_max_recv: Option<u32>,
     ) {
-        let submitter = usize::try_from(id >> 48).unwrap_or(usize::MAX);
         let message = Message::Answer { id, status, sense, data, peer_max_recv };
-        self.shared.post(submitter, message);
+        self.shared.post(submitter_of(id), message);
     }
 
     /// All sessions that are not over.
@@ -387,6 +439,11 @@ impl Engine {
         self.crew.stop(patience)
             && steward::stop(&self.shared.kernel, patience.saturating_sub(begun.elapsed()))
     }
+}
+
+/// Where an upcall comes from.
+fn submitter_of(upcall: u64) -> usize {
+    usize::try_from(upcall >> 48).unwrap_or(usize::MAX)
 }
 
 /// The unit behind the pages: what it enforces is what it reports in its Block Limits page.

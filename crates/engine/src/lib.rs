@@ -4,6 +4,7 @@
 //! [`session`]s through a [`driver`], carries commands out as [`program`]s on [`volume`]s, each in
 //! its I/O context. [`calibration`] measures a device. `unsafe` lives in this crate alone.
 
+pub mod attentions;
 pub mod batch;
 pub mod buffer;
 pub mod calibration;
@@ -17,6 +18,7 @@ pub mod message;
 pub mod operation;
 pub mod passthrough;
 pub mod program;
+pub mod reservation;
 pub mod session;
 pub mod shared;
 pub mod submitter;

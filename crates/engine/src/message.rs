@@ -11,6 +11,34 @@ use fairlead_sched::settings::Settings;
 use fairlead_sched::{ContextId, Nanos};
 use std::sync::Arc;
 
+/// What a unit attention condition is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// One logical unit.
+    Unit(u32),
+    /// All units of a volume.
+    Volume(u32),
+}
+
+/// Some of the sessions that have a unit, by their numbers.
+#[derive(Debug, Clone)]
+pub enum Whom {
+    /// All but this one; 0: all.
+    AllBut(u64),
+    /// These.
+    These(Arc<[u64]>),
+}
+
+impl Whom {
+    /// Whether this session is one of them.
+    pub fn includes(&self, session: u64) -> bool {
+        match self {
+            Self::AllBut(except) => session != *except,
+            Self::These(these) => these.contains(&session),
+        }
+    }
+}
+
 /// A message to a submitter.
 #[derive(Debug)]
 pub enum Message {
@@ -63,28 +91,37 @@ pub enum Message {
     AbortUnit {
         /// Which volume's unit.
         logical_unit: u32,
-        /// `None`: of all sessions; else of all but this one (it has done so itself).
-        except: u64,
-        /// Unit attention for the other sessions.
+        /// Of which sessions.
+        whom: Whom,
+        /// Unit attention for them.
         attention: u16,
         /// Who wants to know.
         submitter: usize,
         /// Which abort.
         group: u64,
     },
-    /// A device has told one session what concerns all nexuses of its volume.
-    Attend {
-        /// Which volume.
-        volume: u32,
-        /// The session that knows.
-        except: u64,
-        /// Additional sense code and qualifier of the unit attention.
-        asc: u16,
-    },
     /// A volume is no more: no session uses it, and none will.
     VolumeClosed(u32),
     /// The other submitter's tasks are over.
     Aborted(u64),
+    /// A unit attention condition has come up.
+    Attention {
+        /// On what.
+        about: Subject,
+        /// For whose nexuses.
+        whom: Whom,
+        /// Additional sense code and qualifier.
+        asc: u16,
+    },
+    /// Abort tasks of a unit everywhere, then answer an upcall of this submitter with GOOD.
+    AnswerSettled {
+        /// Which upcall; its own task is not aborted.
+        upcall: u64,
+        /// Which unit.
+        logical_unit: u32,
+        /// Of which sessions.
+        whom: Whom,
+    },
     /// To a device's owner: when is it this request's turn?
     Ask(Box<Ask>),
     /// It is the turn of a request that was asked for.

@@ -1,5 +1,6 @@
 //! A session on its submitter: the connection's protocol state, its tasks, its units.
 
+use crate::attentions::Attentions;
 use crate::batch::Batch;
 use crate::buffer::Buffer;
 use crate::operation::Operation;
@@ -45,34 +46,6 @@ pub struct Lun {
     pub accounts: Arc<Accounts>,
     /// Unit attentions not yet reported.
     pub attentions: Attentions,
-}
-
-/// Unit attentions of one nexus: each kind is pending or not, so the queue cannot grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attentions(u8);
-
-/// Additional sense codes of unit attentions, the most important first. Spec: SAM-5, unit attention
-/// condition queueing.
-const ATTENTIONS: [u16; 6] = [0x2900, 0x2903, 0x2F00, 0x2A09, 0x2A01, 0x3F0E];
-
-impl Attentions {
-    /// A new nexus: POWER ON, RESET, OR BUS DEVICE RESET OCCURRED.
-    pub const NEW_NEXUS: Self = Self(1);
-
-    /// Adds one; a kind that is not in the table is not ours to raise.
-    pub fn raise(&mut self, asc: u16) {
-        if let Some(place) = ATTENTIONS.iter().position(|known| *known == asc) {
-            self.0 |= 1 << place;
-        }
-    }
-
-    /// Takes the most important one.
-    pub fn take(&mut self) -> Option<u16> {
-        let place = self.0.trailing_zeros();
-        let asc = ATTENTIONS.get(place as usize).copied()?;
-        self.0 &= !(1 << place);
-        Some(asc)
-    }
 }
 
 /// Where a task is, as far as its submitter is concerned.
@@ -281,20 +254,5 @@ impl Session {
     /// The unit with this number.
     pub fn find_lun(&self, number: u16) -> Option<usize> {
         self.luns.iter().position(|lun| lun.number == number)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Attentions;
-
-    #[test]
-    fn attentions_come_by_importance_and_once() {
-        let mut attentions = Attentions::NEW_NEXUS;
-        attentions.raise(0x2F00);
-        attentions.raise(0x2F00);
-        attentions.raise(0x2903);
-        let taken: Vec<_> = std::iter::from_fn(|| attentions.take()).collect();
-        assert_eq!(taken, [0x2900, 0x2903, 0x2F00]);
     }
 }

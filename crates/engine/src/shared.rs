@@ -5,6 +5,7 @@ use crate::kernel::{Kernel, KernelOptions};
 use crate::mailbox::{Mailbox, Wakeup};
 use crate::message::Message;
 use crate::program::Unit;
+use crate::reservation::Reservation;
 use crate::submitter::Discipline;
 use crate::volume::Volume;
 use fairlead_proto::scsi::sense::Sense;
@@ -13,7 +14,7 @@ use fairlead_sched::ContextId;
 use fairlead_sched::accounts::Counter;
 use fairlead_sched::cost::CostModel;
 use fairlead_sched::directory::{Directory, Entry, Key};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
@@ -43,6 +44,8 @@ pub struct LogicalUnit {
     pub unit: Unit,
     /// What Python rendered, by page key.
     pub pages: RwLock<HashMap<Box<[u8]>, Page>>,
+    /// Who has reserved it; the same for all units of a volume.
+    pub reservation: Arc<Reservation>,
 }
 
 /// How the engine is set up.
@@ -142,6 +145,17 @@ pub enum Event {
         /// Its parameter data.
         data: Vec<u8>,
     },
+    /// A session takes no more commands, and what lasts as long as its nexus is over; told before
+    /// its initiator or another can know. May be told twice.
+    NexusLost {
+        /// Whose.
+        session: u64,
+    },
+    /// A unit is reset; told before the function is answered.
+    UnitReset {
+        /// Which.
+        logical_unit: u32,
+    },
     /// A Text Request in full-feature phase.
     Text {
         /// To be given back with the answer.
@@ -203,8 +217,16 @@ pub enum Event {
 /// upcalls are counted, notes are dropped beyond a limit.
 #[derive(Debug)]
 pub struct Events {
-    queue: Mutex<VecDeque<Event>>,
+    queue: Mutex<Queue>,
     wakeup: Wakeup,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    events: VecDeque<Event>,
+    /// Units whose reset was told since the last upcall. Between two upcalls nothing comes up that
+    /// a second reset would end, and a peer may send as many as it likes.
+    reset: HashSet<u32>,
 }
 
 /// Notes and reports beyond this many unread ones are dropped.
@@ -220,17 +242,22 @@ impl Events {
         let mut queue = lock(&self.queue);
         let is_note =
             matches!(event, Event::ProtocolNote { .. } | Event::KernelContextFailed { .. });
-        if is_note && queue.len() >= NOTES_MAX {
+        if is_note && queue.events.len() >= NOTES_MAX {
             return;
         }
-        queue.push_back(event);
+        match event {
+            Event::Upcall { .. } => queue.reset.clear(),
+            Event::UnitReset { logical_unit } if !queue.reset.insert(logical_unit) => return,
+            _ => {}
+        }
+        queue.events.push_back(event);
         self.wakeup.signal();
     }
 
     /// Everything told since the last call.
     pub fn take(&self) -> Vec<Event> {
         self.wakeup.reset();
-        lock(&self.queue).drain(..).collect()
+        lock(&self.queue).events.drain(..).collect()
     }
 
     /// Readable when there is something to take.

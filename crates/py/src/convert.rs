@@ -11,7 +11,7 @@ use fairlead_engine::shared::{DeviceRecord, Event, Options, Page, SessionRecord}
 use fairlead_engine::submitter::Discipline;
 use fairlead_engine::volume::{Kind, Spec, Volume};
 use fairlead_proto::scsi::sense::Sense;
-use fairlead_proto::scsi::table::{Execution, Field, Row, ZeroLength};
+use fairlead_proto::scsi::table::{Access, Execution, Field, Row, ZeroLength};
 use fairlead_sched::cost::{CostModel, Line};
 use fairlead_sched::directory::{Entry, State};
 use fairlead_sched::histogram::Reading;
@@ -42,6 +42,9 @@ pub(crate) struct RowDict {
     has_fua: bool,
     writes_medium: bool,
     unit_attention_passes: bool,
+    access: u8,
+    harmless_offset: u8,
+    harmless_mask: u8,
 }
 
 impl RowDict {
@@ -69,6 +72,9 @@ impl RowDict {
             page_key: self.page_key.unwrap_or_default(),
             writes_medium: self.writes_medium,
             passes_unit_attention: self.unit_attention_passes,
+            access: Access::from_number(self.access)
+                .ok_or_else(|| unknown(&format!("access {}", self.access)))?,
+            harmless: (self.harmless_offset, self.harmless_mask),
         })
     }
 }
@@ -215,6 +221,14 @@ pub(crate) fn event<'py>(
             dict.set_item("lun", lun)?;
             dict.set_item("cdb", PyBytes::new(py, &cdb))?;
             dict.set_item("data", PyBytes::new(py, &data))?;
+        }
+        Event::NexusLost { session } => {
+            dict.set_item("kind", "nexus_lost")?;
+            dict.set_item("session", session)?;
+        }
+        Event::UnitReset { logical_unit } => {
+            dict.set_item("kind", "unit_reset")?;
+            dict.set_item("logical_unit", logical_unit)?;
         }
         Event::Text { id, session, data } => {
             dict.set_item("kind", "text")?;

@@ -9,6 +9,7 @@ mod item;
 mod kernel;
 mod lifecycle;
 mod passthrough;
+mod reservation;
 mod scheduler;
 
 use calibration::PyCalibration;
@@ -26,6 +27,7 @@ use passthrough::PassThroughLink;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use reservation::{RuleDict, to_whom};
 use scheduler::{FairScheduler, PySettings};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
@@ -112,6 +114,25 @@ impl DataPlane {
 
     fn set_pages(&self, logical_unit: u32, pages: &Bound<'_, PyDict>) -> PyResult<()> {
         self.0.set_pages(logical_unit, to_pages(pages)?).map_err(to_py_err)
+    }
+
+    fn set_access_rule(&self, logical_unit: u32, rule: RuleDict) -> PyResult<()> {
+        self.0.set_access_rule(logical_unit, rule.into_rule()?).map_err(to_py_err)
+    }
+
+    fn raise_attention(
+        &self,
+        logical_unit: u32,
+        asc: u16,
+        sessions: Option<Vec<u64>>,
+        except_session: u64,
+    ) -> PyResult<()> {
+        let whom = to_whom(sessions, except_session);
+        self.0.raise_attention(logical_unit, &whom, asc).map_err(to_py_err)
+    }
+
+    fn answer_settled(&self, upcall: u64, logical_unit: u32, aborted: Vec<u64>) -> PyResult<()> {
+        self.0.answer_settled(upcall, logical_unit, aborted.into()).map_err(to_py_err)
     }
 
     fn adopt_iscsi(

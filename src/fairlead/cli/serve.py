@@ -305,7 +305,8 @@ def _announce(
 def _document(target: fairlead.Target, config: fairlead.Config) -> dict[str, Any]:
     facts = target.device_facts()
     volumes = {
-        volume.name: volume_document(volume, facts.get(volume.name)) for volume in target.volumes()
+        volume.name: volume_document(volume, facts=facts.get(volume.name))
+        for volume in target.volumes()
     }
     return {
         "ready": True,

@@ -11,6 +11,7 @@ from fairlead.control.iscsi_login import IscsiLogins
 from fairlead.control.listener import Listener
 from fairlead.control.policy_runner import PolicyRunner
 from fairlead.control.reactions import Reactions
+from fairlead.control.reservations import ReservationBook
 from fairlead.control.sessions import SessionTable
 from fairlead.control.shares import Shares
 from fairlead.dataplane.api import EngineOptions
@@ -39,6 +40,7 @@ class Parts:
     plane: DataPlane
     sessions: SessionTable
     contexts: Contexts
+    reservations: ReservationBook
     policies: LoginPolicies
     listener: Listener
     pump: EventPump
@@ -89,12 +91,14 @@ def assemble(
         reinstatement_timeout_s=config.limits.reinstatement_timeout_s,
     )
     contexts = Contexts(plane, keys, Shares(config.shares, config.devices))
+    reservations = ReservationBook(plane)
     logins = IscsiLogins(
         config=config,
         plane=plane,
         policies=policies,
         sessions=sessions,
         contexts=contexts,
+        reservations=reservations,
         hub=hub,
         luns=shown.luns,
     )
@@ -103,6 +107,7 @@ def assemble(
         sessions=sessions,
         contexts=contexts,
         book=book,
+        reservations=reservations,
         hub=hub,
         logical_units=shown.logical_units,
         volume_names=shown.volume_names,
@@ -111,6 +116,7 @@ def assemble(
         plane=plane,
         sessions=sessions,
         contexts=contexts,
+        reservations=reservations,
         policies=policies,
         listener=Listener(logins.serve, pending_max=config.limits.pending_logins_max),
         pump=EventPump(plane, reactions.handle),

@@ -22,6 +22,7 @@ from fairlead.proto.iscsi.login import LoginCore
 from fairlead.proto.iscsi.login_status import LoginStatus
 from fairlead.proto.iscsi.session import Discovery, Refused
 from fairlead.scsi import report_luns
+from fairlead.scsi.reservation_parameters import ItNexus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fairlead.control.contexts import Contexts, HeldContext
     from fairlead.control.events import EventHub
     from fairlead.control.listener import Connection
+    from fairlead.control.reservations import ReservationBook
     from fairlead.control.sessions import Place, SessionTable
     from fairlead.dataplane.api import DataPlane
     from fairlead.model.config import Config
@@ -70,6 +72,7 @@ class IscsiLogins:
         policies: what connections are checked against.
         sessions: who is logged in.
         contexts: gives every LUN of a session its context.
+        reservations: hears of every session before its first command can be carried out.
         hub: hears of every session that starts.
         luns: by target name, then by number. Read at each login.
     """
@@ -82,6 +85,7 @@ class IscsiLogins:
         policies: LoginPolicies,
         sessions: SessionTable,
         contexts: Contexts,
+        reservations: ReservationBook,
         hub: EventHub,
         luns: Mapping[str, Mapping[int, MappedLun]],
     ) -> None:
@@ -90,6 +94,7 @@ class IscsiLogins:
         self._policies = policies
         self._sessions = sessions
         self._contexts = contexts
+        self._reservations = reservations
         self._hub = hub
         self._luns = luns
 
@@ -178,6 +183,8 @@ class IscsiLogins:
                     read_only=lun.read_only,
                 )
             )
+        it_nexus = ItNexus(parameters.initiator_name, parameters.isid, parameters.target_name)
+        self._reservations.session_starting(it_nexus, tsih=parameters.tsih)
         try:
             session = self._plane.adopt_iscsi(
                 connection.sock.detach(),
@@ -188,6 +195,7 @@ class IscsiLogins:
                 unread=unread,
             )
         except DataPlaneError as error:
+            self._reservations.session_failed(it_nexus)
             for context in held:
                 self._contexts.leave(context)
             log.warning(
@@ -197,6 +205,7 @@ class IscsiLogins:
                 reason=error,
             )
             return
+        self._reservations.session_started(it_nexus, session)
         self._sessions.started(
             LiveSession(
                 session=session,

@@ -20,6 +20,7 @@ from fairlead.dataplane.api import (
     Upcall,
     VolumeFault,
 )
+from fairlead.dataplane.reservation import NexusLost, UnitReset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from fairlead.control.accounts import AccountBook
     from fairlead.control.contexts import Contexts
     from fairlead.control.events import EventHub
+    from fairlead.control.reservations import ReservationBook
     from fairlead.control.sessions import SessionTable
     from fairlead.dataplane.api import DataPlane, Event
     from fairlead.scsi.logical_unit import LogicalUnit
@@ -42,7 +44,8 @@ class Reactions:
         sessions: loses those that end.
         contexts: gets those of ended sessions back.
         book: keeps last accounts.
-        hub: is told everything but what is to be answered.
+        reservations: answers the commands that are about them, and loses what ends.
+        hub: is told everything but what is to be answered, and what only reservations are about.
         logical_units: by the data plane's number; read at each upcall.
         volume_names: by the data plane's number; read at each fault.
     """
@@ -54,6 +57,7 @@ class Reactions:
         sessions: SessionTable,
         contexts: Contexts,
         book: AccountBook,
+        reservations: ReservationBook,
         hub: EventHub,
         logical_units: Mapping[int, LogicalUnit],
         volume_names: Mapping[int, str],
@@ -62,6 +66,7 @@ class Reactions:
         self._sessions = sessions
         self._contexts = contexts
         self._book = book
+        self._reservations = reservations
         self._hub = hub
         self._logical_units = logical_units
         self._volume_names = volume_names
@@ -70,7 +75,13 @@ class Reactions:
     def handle(self, event: Event) -> None:
         """Act on one event, then tell whoever listens."""
         if isinstance(event, Upcall):
-            answer_upcall(self._plane, event, self._logical_units)
+            answer_upcall(self._plane, event, self._logical_units, self._reservations)
+            return
+        if isinstance(event, NexusLost):
+            self._reservations.nexus_lost(event.session)
+            return
+        if isinstance(event, UnitReset):
+            self._reservations.unit_reset(event.logical_unit)
             return
         if isinstance(event, TextRequested):
             answer_text_request(self._plane, event, self._sessions.find(event.session))
@@ -87,6 +98,7 @@ class Reactions:
         self._hub.publish(event)
 
     def _session_ended(self, event: SessionEnded) -> None:
+        self._reservations.session_ended(event.session)
         live = self._sessions.ended(event.session)
         if live is None:
             return

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fairlead.control.events import EventStream
     from fairlead.control.kernel_context import Resolution
     from fairlead.control.measurement import Context, Snapshot
+    from fairlead.control.reservations import ReservationInfo
     from fairlead.control.shares import Due
     from fairlead.control.volumes import PreparedVolume
     from fairlead.dataplane.api import (
@@ -75,6 +76,11 @@ class _Volume:
     config: VolumeConfig
     prepared: PreparedVolume
     identity: Identity | None = None
+
+    @property
+    def disk(self) -> str:
+        """What initiators take it for: volumes of one serial number are one disk to them."""
+        return self.identity.unit_serial if self.identity else f"volume {self.config.name}"
 
 
 class Target:
@@ -355,6 +361,13 @@ class Target:
         found = ((name, volume.prepared.facts) for name, volume in self._volumes.items())
         return {name: facts for name, facts in found if facts is not None}
 
+    def reservations(self) -> dict[str, ReservationInfo]:
+        """Return who has reserved what, by the names of the volumes that targets show."""
+        book = self._running().reservations
+        return {
+            name: book.info(self._volumes[name].disk) for name in {lun.volume for lun in self.luns}
+        }
+
     def devices(self) -> list[DeviceInfo]:
         """Return the backing devices of the volumes, and what is known of their costs."""
         return self._running().plane.devices()
@@ -445,6 +458,7 @@ class Target:
         number = plane.add_logical_unit(volume=volume.number, pages=unit.pages)
         if unit.logical_unit is not None:
             self._logical_units[number] = unit.logical_unit
+        self._running().reservations.unit_added(number, disk=volume.disk)
         return ServedLun(
             target=target,
             lun=lun.lun,

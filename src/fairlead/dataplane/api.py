@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from fairlead.dataplane.kernel import KernelOptions
+from fairlead.dataplane.reservation import NexusLost, ReservationPlane, UnitReset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -323,6 +324,8 @@ class ProtocolNote:
 
 Event: TypeAlias = (
     SessionEnded
+    | NexusLost
+    | UnitReset
     | ContextReleased
     | Upcall
     | TextRequested
@@ -335,7 +338,7 @@ Event: TypeAlias = (
 )
 
 
-class DataPlane(Protocol):
+class DataPlane(ReservationPlane, Protocol):
     """Moves the data: full-feature phase, I/O contexts, volumes."""
 
     @property

@@ -23,7 +23,9 @@ from fairlead.dataplane.api import (
     VolumeInfo,
 )
 from fairlead.dataplane.kernel import KernelContextInfo, KernelProbe
+from fairlead.dataplane.reservation import AccessRule, NexusLost
 from fairlead.errors import DataPlaneError
+from fairlead.scsi.cdb import Access
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from fairlead.dataplane.pass_through import PassThroughSpec
     from fairlead.proto.iscsi.session import SessionParameters
     from fairlead.sched.settings import Settings
-    from fairlead.scsi.sense import Sense
+    from fairlead.scsi.sense import Asc, Sense
 
 _NO_TIME = LatencyUs(p50=0.0, p99=0.0, mean=0.0)
 _PLAIN = KernelContextInfo(
@@ -98,6 +100,9 @@ class FakeDataPlane:
         drained_s: the argument of `stop`, once stopped.
         pass_through: how commands go to SCSI devices, by volume.
         elevator_sees: what `set_elevator_sees` was told, by device.
+        rules: by logical unit.
+        attentions: logical unit, code and session of each that `raise_attention` was to raise.
+        aborted: sessions of `answer_settled`, by upcall.
     """
 
     def __init__(self, options: EngineOptions) -> None:
@@ -109,6 +114,9 @@ class FakeDataPlane:
         self.settings: dict[tuple[int, int], Settings] = {}
         self.drained_s: float | None = None
         self.elevator_sees: dict[str, bool] = {}
+        self.rules: dict[int, AccessRule] = {}
+        self.attentions: list[tuple[int, Asc, int]] = []
+        self.aborted: dict[int, tuple[int, ...]] = {}
         self._accounts: dict[tuple[str, str], dict[str, Any]] = {}
         self._indexes: dict[tuple[str, str], int] = {}
         self.pass_through: dict[str, PassThroughSpec] = {}
@@ -199,6 +207,7 @@ class FakeDataPlane:
         del self._volumes[volume]
         for logical_unit in found.logical_units:
             del self.pages[logical_unit]
+            self.rules.pop(logical_unit, None)
 
     def clear_fault(self, volume: int) -> None:
         """See `DataPlane.clear_fault`."""
@@ -214,9 +223,36 @@ class FakeDataPlane:
 
     def set_pages(self, logical_unit: int, pages: Mapping[bytes, bytes | Sense]) -> None:
         """See `DataPlane.set_pages`."""
-        if logical_unit not in self.pages:
-            raise DataPlaneError(f"no logical unit {logical_unit}")
+        self._check_unit(logical_unit)
         self.pages[logical_unit] = dict(pages)
+
+    def set_access_rule(self, logical_unit: int, rule: AccessRule) -> None:
+        """See `DataPlane.set_access_rule`."""
+        self._check_unit(logical_unit)
+        for volume in self._volumes.values():
+            if logical_unit in volume.logical_units:
+                self.rules.update(dict.fromkeys(volume.logical_units, rule))
+
+    def raise_attention(
+        self,
+        logical_unit: int,
+        asc: Asc,
+        *,
+        sessions: Sequence[int] | None = None,
+        except_session: int = 0,
+    ) -> None:
+        """See `DataPlane.raise_attention`."""
+        self._check_unit(logical_unit)
+        for number, adopted in self.adopted.items():
+            is_meant = number != except_session if sessions is None else number in sessions
+            if is_meant and any(lun.logical_unit == logical_unit for lun in adopted.luns):
+                self.attentions.append((logical_unit, asc, number))
+
+    def answer_settled(self, upcall: int, logical_unit: int, *, aborted: Sequence[int]) -> None:
+        """See `DataPlane.answer_settled`."""
+        self._check_unit(logical_unit)
+        self.aborted[upcall] = tuple(aborted)
+        self.answer(upcall, status=0, sense=b"", data=b"")
 
     def adopt_iscsi(
         self,
@@ -329,6 +365,8 @@ class FakeDataPlane:
     def _finish(self, number: int, reason: str) -> None:
         session = self.adopted.pop(number)
         session.sock.close()
+        self.emit(NexusLost(session=number))
+        self._drop_rules(session.parameters.tsih)
         live = {(context.key, context.device) for context in self.contexts()}
         for key, device in sorted(self._context_names(session) - live):
             self.emit(ContextReleased(context=self._context(key, device, sessions=0)))
@@ -359,9 +397,18 @@ class FakeDataPlane:
             raise DataPlaneError(f"no volume {number}")
         return self._volumes[number]
 
+    def _check_unit(self, logical_unit: int) -> None:
+        if logical_unit not in self.pages:
+            raise DataPlaneError(f"no logical unit {logical_unit}")
+
     def _number(self) -> int:
         self._last_number += 1
         return self._last_number
+
+    def _drop_rules(self, tsih: int) -> None:
+        for logical_unit, rule in list(self.rules.items()):
+            if rule.ends_with_session and rule.nexuses == (tsih,):
+                self.rules[logical_unit] = AccessRule(permits=Access.EVERYTHING)
 
     def _check_refusal(self) -> None:
         if self._refusal is not None:

@@ -31,6 +31,7 @@ from fairlead.dataplane.api import (
 from fairlead.dataplane.kernel import KernelProbe
 from fairlead.dataplane.kernel_record import KernelRecord, kernel_context_info
 from fairlead.dataplane.pass_through import LinkAnswer
+from fairlead.dataplane.reservation import NexusLost, UnitReset
 from fairlead.errors import DataPlaneError
 from fairlead.model.iscsi_url import without_password
 from fairlead.scsi.commands import data_plane_rows
@@ -46,9 +47,10 @@ if TYPE_CHECKING:
         VolumeSpec,
     )
     from fairlead.dataplane.pass_through import LinkKind
+    from fairlead.dataplane.reservation import AccessRule
     from fairlead.proto.iscsi.session import SessionParameters
     from fairlead.sched.settings import Settings
-    from fairlead.scsi.sense import Sense
+    from fairlead.scsi.sense import Asc, Sense
 
 # A second submitter pays off only where it has a processor to itself; see bench/README.md.
 SUBMITTERS_MAX: Final = 4
@@ -147,6 +149,29 @@ class NativeDataPlane:
     def set_pages(self, logical_unit: int, pages: Mapping[bytes, bytes | Sense]) -> None:
         """See `DataPlane.set_pages`."""
         _checked(self._plane.set_pages, logical_unit, _pages(pages))
+
+    def set_access_rule(self, logical_unit: int, rule: AccessRule) -> None:
+        """See `DataPlane.set_access_rule`."""
+        _checked(self._plane.set_access_rule, logical_unit, rule)
+
+    def raise_attention(
+        self,
+        logical_unit: int,
+        asc: Asc,
+        *,
+        sessions: Sequence[int] | None = None,
+        except_session: int = 0,
+    ) -> None:
+        """See `DataPlane.raise_attention`."""
+        code, qualifier = asc.value
+        whom = None if sessions is None else list(sessions)
+        _checked(
+            self._plane.raise_attention, logical_unit, code << 8 | qualifier, whom, except_session
+        )
+
+    def answer_settled(self, upcall: int, logical_unit: int, *, aborted: Sequence[int]) -> None:
+        """See `DataPlane.answer_settled`."""
+        _checked(self._plane.answer_settled, upcall, logical_unit, list(aborted))
 
     def adopt_iscsi(
         self,
@@ -275,6 +300,8 @@ def _event(kind: str, *, ringed: Collection[str], **fields: Any) -> Event:
 
 _EVENTS: Final[dict[str, Callable[..., Event]]] = {
     "session_ended": SessionEnded,
+    "nexus_lost": NexusLost,
+    "unit_reset": UnitReset,
     "upcall": Upcall,
     "text": TextRequested,
     "device_stalled": DeviceStalled,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fairlead.control.device_facts import DeviceFacts
     from fairlead.control.kernel_context import Resolution
     from fairlead.control.measurement import MeasuredContext, Snapshot
+    from fairlead.control.reservations import ReservationInfo
     from fairlead.control.shares import Due, Origin
     from fairlead.dataplane.api import DeviceInfo, SessionInfo, VolumeInfo
     from fairlead.sched.settings import Settings
@@ -103,17 +104,32 @@ def session_document(session: SessionInfo) -> dict[str, Any]:
     return {**asdict(session), "isid": session.isid.hex()}
 
 
-def volume_document(volume: VolumeInfo, facts: DeviceFacts | None = None) -> dict[str, Any]:
+def volume_document(
+    volume: VolumeInfo,
+    *,
+    facts: DeviceFacts | None = None,
+    reservations: ReservationInfo | None = None,
+) -> dict[str, Any]:
     """Return an open volume.
 
     Of a SCSI device that is passed through, ``scsi_device`` is what it says of itself, and
     ``size_bytes`` is None where it has said nothing; of other volumes ``scsi_device`` is None.
+    ``reservations`` is None where no target shows it. A key is a string, 0x and 16 hexadecimal
+    digits: JSON readers may lack numbers of 64 bits.
     """
-    return {
+    document: dict[str, Any] = {
         **asdict(volume),
         "size_bytes": volume.size_bytes if facts is None else facts.size_bytes,
         "scsi_device": None if facts is None else facts.document(),
+        "reservations": None,
     }
+    if reservations is not None:
+        registrations = [
+            {**asdict(one), "isid": one.isid.hex(), "key": f"{one.key:#018x}"}
+            for one in reservations.registrations
+        ]
+        document["reservations"] = {**asdict(reservations), "registrations": registrations}
+    return document
 
 
 def _fields_of(item: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@
 | ``GET /v1/contexts/{name}`` | the same of one, and why it is due what it is |
 | ``PATCH /v1/contexts?match=PATTERN`` | changes what contexts are due; the body is the change |
 | ``DELETE /v1/changes?match=PATTERN`` | forgets what was changed with just this pattern |
-| ``GET /v1/sessions``, ``GET /v1/volumes`` | what there is |
+| ``GET /v1/sessions``, ``GET /v1/volumes`` | what there is, and who has reserved it |
 """
 
 from __future__ import annotations
@@ -132,9 +132,12 @@ class _Api:
 
     async def volumes(self, request: web.Request) -> web.Response:
         _refuse_query(request, allowed=())
-        facts = self._target.device_facts()
+        facts, reservations = self._target.device_facts(), self._target.reservations()
         volumes = [
-            volume_document(volume, facts.get(volume.name)) for volume in self._target.volumes()
+            volume_document(
+                volume, facts=facts.get(volume.name), reservations=reservations.get(volume.name)
+            )
+            for volume in self._target.volumes()
         ]
         return web.json_response({"volumes": volumes})
 

@@ -8,7 +8,7 @@ so cannot drift from them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from functools import reduce
 from operator import or_
 from typing import Final
@@ -72,6 +72,25 @@ class UnitAttention(StrEnum):
     PASS = "pass"  # noqa: S105  the standard's INQUIRY, REPORT LUNS and REQUEST SENSE rule
 
 
+class Access(IntEnum):
+    """What a command needs of a logical unit, the least first.
+
+    A reservation held by another I_T nexus permits commands up to one of these, and conflicts with
+    those above. Spec: SPC-4 r37 §5.13 and SBC-3 r36, commands allowed in the presence of
+    persistent reservations; SPC-2 and its annex B, the same of RESERVE.
+    """
+
+    NOTHING = 0
+    """Permitted in the presence of any reservation, or subject to rules of its own."""
+    STATUS = 1
+    """Permitted in the presence of any persistent reservation; RESERVE conflicts."""
+    READ = 2
+    """Permitted in the presence of the Write Exclusive types."""
+    EVERYTHING = 3
+    """Permitted to the holder and, by type, to registrants alone. Of commands not in the table
+    that is the safe thing to believe."""
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A big-endian number in a CDB, ending on a byte boundary: bits above its width are others'."""
@@ -130,6 +149,8 @@ class Command:
             NDOB).
         needs_thin: known only to a thin logical unit: otherwise INVALID COMMAND OPERATION CODE.
         thin_mask: bits of byte 1 that are refused unless the logical unit is thin.
+        access: what it needs of a unit that another I_T nexus has reserved.
+        harmless: with one of these bits set it needs ``Access.NOTHING``.
         recommended_timeout_s: how long an initiator should wait; for RCTD.
     """
 
@@ -155,6 +176,8 @@ class Command:
     unit_attention: UnitAttention = UnitAttention.REPORT
     needs_thin: bool = False
     thin_mask: int = 0
+    access: Access = Access.EVERYTHING
+    harmless: Bits | None = None
     recommended_timeout_s: int = 30
 
     @property

@@ -17,6 +17,7 @@ from fairlead.scsi.cdb import (
     PROTECT,
     SERVICE_ACTION_MASK,
     SERVICE_ACTION_OFFSET,
+    Access,
     Bits,
     Command,
     Execution,
@@ -46,9 +47,54 @@ _ANCHOR = 0x10
 _UNMAP = 0x08
 _PBDATA_LBDATA = 0x06  # Obsolete, but to ignore them would write other data than was asked for.
 
+_SCOPE_AND_TYPE = (Bits(2, 0xFF),)
+
 # Waits worth advertising: unmapping and flushing may take a device long.
 _FLUSH_TIMEOUT_S = 60
 _RANGE_TIMEOUT_S = 120
+
+# Each service action is a row, so that the data plane refuses those that are not served. REGISTER
+# AND MOVE (07h) needs relative target ports of other I_T nexuses.
+_PERSISTENT_RESERVE: Final = (
+    *(
+        Command(
+            name=f"PERSISTENT RESERVE IN: {name}",
+            opcode=0x5E,
+            service_action=service_action,
+            cdb_bytes=10,
+            execution=Execution.UPCALL,
+            allocation=Field(7, 16),
+            access=Access.NOTHING,
+        )
+        for service_action, name in enumerate(
+            ("READ KEYS", "READ RESERVATION", "REPORT CAPABILITIES", "READ FULL STATUS")
+        )
+    ),
+    *(
+        Command(
+            name=f"PERSISTENT RESERVE OUT: {name}",
+            opcode=0x5F,
+            service_action=service_action,
+            cdb_bytes=10,
+            execution=Execution.UPCALL,
+            length=Field(5, 32),  # PARAMETER LIST LENGTH, bytes
+            options=options,
+            data_out=True,
+            access=Access.NOTHING,
+        )
+        for service_action, (name, options) in enumerate(
+            (
+                ("REGISTER", ()),
+                ("RESERVE", _SCOPE_AND_TYPE),
+                ("RELEASE", _SCOPE_AND_TYPE),
+                ("CLEAR", ()),
+                ("PREEMPT", _SCOPE_AND_TYPE),
+                ("PREEMPT AND ABORT", _SCOPE_AND_TYPE),
+                ("REGISTER AND IGNORE EXISTING KEY", ()),
+            )
+        )
+    ),
+)
 
 COMMANDS: Final[tuple[Command, ...]] = (
     Command(
@@ -56,6 +102,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         opcode=0x00,
         cdb_bytes=6,
         execution=Execution.TEST_UNIT_READY,
+        access=Access.STATUS,
     ),
     Command(
         name="REQUEST SENSE",
@@ -65,6 +112,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         allocation=Field(4, 8),
         options=(Bits(1, 0x01),),  # DESC
         unit_attention=UnitAttention.PASS,
+        access=Access.NOTHING,
     ),
     Command(
         name="READ (6)",
@@ -74,6 +122,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         lba=_LBA_6,
         length=_LENGTH_6,
         zero_length=ZeroLength.BLOCKS_256,
+        access=Access.READ,
     ),
     Command(
         name="WRITE (6)",
@@ -96,6 +145,23 @@ COMMANDS: Final[tuple[Command, ...]] = (
         # CMDDT (byte 1, bit 1) is obsolete; it is in the key so that no page has it.
         page_key=bytes.fromhex("FF 03 FF"),
         unit_attention=UnitAttention.PASS,
+        access=Access.NOTHING,
+    ),
+    Command(
+        name="RESERVE (6)",
+        opcode=0x16,
+        cdb_bytes=6,
+        execution=Execution.UPCALL,
+        refused=(Bits(1, 0x1F),),  # 3RDPTY, third party ID, EXTENT
+        access=Access.NOTHING,
+    ),
+    Command(
+        name="RELEASE (6)",
+        opcode=0x17,
+        cdb_bytes=6,
+        execution=Execution.UPCALL,
+        refused=(Bits(1, 0x1F),),  # 3RDPTY, third party ID, EXTENT
+        access=Access.NOTHING,
     ),
     Command(
         name="MODE SENSE (6)",
@@ -105,6 +171,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         allocation=Field(4, 8),
         options=(Bits(1, 0x08), Bits(2, 0xFF), Bits(3, 0xFF)),  # DBD; PC, PAGE CODE; SUBPAGE CODE
         page_key=bytes.fromhex("FF 08 FF FF"),
+        access=Access.READ,
     ),
     Command(
         name="START STOP UNIT",
@@ -113,6 +180,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         execution=Execution.START_STOP_UNIT,
         options=(Bits(1, 0x01), Bits(4, 0x01)),  # IMMED; START
         refused=(Bits(3, 0x0F), Bits(4, 0xF2)),  # power conditions; LOEJ (nothing to eject)
+        harmless=Bits(4, 0x01),  # START
         recommended_timeout_s=_FLUSH_TIMEOUT_S,
     ),
     Command(
@@ -129,6 +197,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         cdb_bytes=10,
         execution=Execution.PAGE,
         page_key=bytes.fromhex("FF"),  # LOGICAL BLOCK ADDRESS and PMI are obsolete: ignored.
+        access=Access.NOTHING,
     ),
     Command(
         name="READ (10)",
@@ -140,6 +209,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         has_dpo=True,
         has_fua=True,
         protect_mask=PROTECT,
+        access=Access.READ,
     ),
     Command(
         name="WRITE (10)",
@@ -178,6 +248,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         bytchk=_BYTCHK_0_OR_1,
         protect_mask=PROTECT,
         data_out=True,
+        access=Access.READ,
     ),
     Command(
         name="PRE-FETCH (10)",
@@ -188,6 +259,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         length=_LENGTH_10,
         zero_length=ZeroLength.REST,
         options=(Bits(1, 0x02),),  # IMMED
+        access=Access.READ,
     ),
     Command(
         name="SYNCHRONIZE CACHE (10)",
@@ -229,6 +301,22 @@ COMMANDS: Final[tuple[Command, ...]] = (
         recommended_timeout_s=_RANGE_TIMEOUT_S,
     ),
     Command(
+        name="RESERVE (10)",
+        opcode=0x56,
+        cdb_bytes=10,
+        execution=Execution.UPCALL,
+        refused=(Bits(1, 0x13),),  # 3RDPTY, LONGID, EXTENT
+        access=Access.NOTHING,
+    ),
+    Command(
+        name="RELEASE (10)",
+        opcode=0x57,
+        cdb_bytes=10,
+        execution=Execution.UPCALL,
+        refused=(Bits(1, 0x13),),  # 3RDPTY, LONGID, EXTENT
+        access=Access.NOTHING,
+    ),
+    Command(
         name="MODE SENSE (10)",
         opcode=0x5A,
         cdb_bytes=10,
@@ -236,7 +324,9 @@ COMMANDS: Final[tuple[Command, ...]] = (
         allocation=Field(7, 16),
         options=(Bits(1, 0x18), Bits(2, 0xFF), Bits(3, 0xFF)),  # LLBAA, DBD; PC, PAGE; SUBPAGE
         page_key=bytes.fromhex("FF 18 FF FF"),
+        access=Access.READ,
     ),
+    *_PERSISTENT_RESERVE,
     Command(
         name="READ (16)",
         opcode=0x88,
@@ -247,6 +337,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         has_dpo=True,
         has_fua=True,
         protect_mask=PROTECT,
+        access=Access.READ,
     ),
     Command(
         name="COMPARE AND WRITE",
@@ -298,6 +389,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         bytchk=_BYTCHK_0_OR_1,
         protect_mask=PROTECT,
         data_out=True,
+        access=Access.READ,
     ),
     Command(
         name="PRE-FETCH (16)",
@@ -308,6 +400,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         length=_LENGTH_16,
         zero_length=ZeroLength.REST,
         options=(Bits(1, 0x02),),  # IMMED
+        access=Access.READ,
     ),
     Command(
         name="SYNCHRONIZE CACHE (16)",
@@ -345,6 +438,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         execution=Execution.PAGE,
         allocation=Field(10, 32),
         page_key=bytes.fromhex("FF 1F"),  # LOGICAL BLOCK ADDRESS and PMI are obsolete: ignored.
+        access=Access.NOTHING,
     ),
     Command(
         name="GET LBA STATUS",
@@ -354,6 +448,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         execution=Execution.UPCALL,
         allocation=Field(10, 32),
         options=tuple(Bits(byte, 0xFF) for byte in range(2, 10)),  # STARTING LBA
+        access=Access.READ,
     ),
     Command(
         name="REPORT LUNS",
@@ -364,6 +459,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         options=(Bits(2, 0x03),),  # SELECT REPORT 0, 1 and 2
         refused=(Bits(2, 0xFC),),
         unit_attention=UnitAttention.PASS,
+        access=Access.NOTHING,
     ),
     Command(
         name="REPORT SUPPORTED OPERATION CODES",
@@ -374,6 +470,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         allocation=Field(6, 32),
         # RCTD and REPORTING OPTIONS; REQUESTED OPERATION CODE; REQUESTED SERVICE ACTION
         options=(Bits(2, 0x87), Bits(3, 0xFF), Bits(4, 0xFF), Bits(5, 0xFF)),
+        access=Access.READ,
     ),
     Command(
         name="REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS",
@@ -383,6 +480,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         execution=Execution.UPCALL,
         allocation=Field(6, 32),
         options=(Bits(2, 0x80),),  # REPD
+        access=Access.READ,
     ),
     Command(
         name="READ (12)",
@@ -394,6 +492,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         has_dpo=True,
         has_fua=True,
         protect_mask=PROTECT,
+        access=Access.READ,
     ),
     Command(
         name="WRITE (12)",
@@ -432,6 +531,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         bytchk=_BYTCHK_0_OR_1,
         protect_mask=PROTECT,
         data_out=True,
+        access=Access.READ,
     ),
 )
 """In the order of opcodes, then service actions."""
@@ -496,6 +596,9 @@ def _row(command: Command) -> dict[str, RowValue]:
         "writes_medium": command.writes_medium,
         "data_out": command.data_out,
         "unit_attention_passes": command.unit_attention is UnitAttention.PASS,
+        "access": int(command.access),
+        "harmless_offset": 0 if command.harmless is None else command.harmless.offset_bytes,
+        "harmless_mask": 0 if command.harmless is None else command.harmless.mask,
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from fairlead.scsi.cdb import UnitAttention, ZeroLength
+from fairlead.scsi.cdb import Access, UnitAttention, ZeroLength
 from fairlead.scsi.commands import COMMANDS
 
 if TYPE_CHECKING:
@@ -26,16 +26,27 @@ SBC-3 r36, SAM-5.
 - *Length 0* says what a zero length means: nothing, 256 blocks, or up to the end of the medium.
 - *Usage* is the CDB usage data that REPORT SUPPORTED OPERATION CODES returns: bits acted upon.
 - *Refused* bits must be zero, otherwise INVALID FIELD IN CDB; all other bits are ignored.
+- *Reserved* says what another I_T nexus may reserve without a conflict: anything, anything by a
+  *persistent* reservation, the *write exclusive* types of those, or nothing. RESERVE, RELEASE and
+  PERSISTENT RESERVE never conflict by the table: they have rules of their own. START STOP UNIT
+  with START is permitted beside anything.
 - *Thin* commands and bits are served only where blocks can be unmapped.
 
-| Opcode | Command | Answered by | LBA | Length | Length 0 | Allocation | Usage | Refused | Notes |
-|---|---|---|---|---|---|---|---|---|---|
+| Opcode | Command | By | LBA | Length | Length 0 | Allocated | Usage | Refused | Reserved | Notes |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 _ZERO_LENGTH: Final = {
     ZeroLength.NONE: "nothing",
     ZeroLength.BLOCKS_256: "256 blocks",
     ZeroLength.REST: "to the end",
+}
+
+_ACCESS: Final = {
+    Access.NOTHING: "anything",
+    Access.STATUS: "persistent",
+    Access.READ: "write exclusive",
+    Access.EVERYTHING: "nothing",
 }
 
 
@@ -58,6 +69,7 @@ def _row(command: Command) -> str:
         _field(command.allocation),
         f"`{command.usage.hex(' ').upper()}`",
         f"`{command.refused_bits.hex(' ').upper()}`",
+        _ACCESS[command.access],
         _notes(command),
     )
     return f"| {' | '.join(cells)} |\n"

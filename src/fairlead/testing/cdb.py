@@ -100,6 +100,31 @@ def mode_sense_10(page: int, *, subpage: int, control: int, dbd: bool, length: i
     )
 
 
+def reserve_6() -> bytes:
+    """RESERVE (6) of the whole logical unit."""
+    return bytes((0x16, 0, 0, 0, 0, 0))
+
+
+def release_6() -> bytes:
+    """RELEASE (6) of the whole logical unit."""
+    return bytes((0x17, 0, 0, 0, 0, 0))
+
+
+def persistent_reserve_in(service_action: int, allocation_bytes: int) -> bytes:
+    """PERSISTENT RESERVE IN."""
+    return bytes((0x5E, service_action, 0, 0, 0, 0, 0)) + allocation_bytes.to_bytes(2) + b"\0"
+
+
+def persistent_reserve_out(service_action: int, *, scope_and_type: int = 0) -> bytes:
+    """PERSISTENT RESERVE OUT with a parameter list of 24 bytes."""
+    return bytes((0x5F, service_action, scope_and_type, 0, 0, 0, 0, 0, 24, 0))
+
+
+def persistent_reserve_out_list(key: int, service_action_key: int) -> bytes:
+    """The basic parameter list, with no bit set."""
+    return key.to_bytes(8) + service_action_key.to_bytes(8) + bytes(8)
+
+
 def report_luns(allocation_bytes: int, *, select: int = 0) -> bytes:
     """REPORT LUNS."""
     return _pack(struct.Struct(">BxB3xIxB"), 0xA0, select, allocation_bytes, 0)

@@ -219,6 +219,35 @@ class ScsiCommands(ABC, Generic[_Answer]):
         command = cdb.compare_and_write(lba, self._blocks(data), flags=flags)
         return self.execute(lun, command, expected + data)
 
+    def reserve_6(self, *, lun: int = 0) -> _Answer:
+        """RESERVE (6)."""
+        return self.execute(lun, cdb.reserve_6())
+
+    def release_6(self, *, lun: int = 0) -> _Answer:
+        """RELEASE (6)."""
+        return self.execute(lun, cdb.release_6())
+
+    def persistent_reserve_in(
+        self, service_action: int, *, lun: int = 0, length: int = 8192
+    ) -> _Answer:
+        """PERSISTENT RESERVE IN."""
+        command = cdb.persistent_reserve_in(service_action, length)
+        return self.execute(lun, command, data_in_bytes=length)
+
+    def persistent_reserve_out(
+        self,
+        service_action: int,
+        *,
+        key: int = 0,
+        service_action_key: int = 0,
+        scope_and_type: int = 0,
+        lun: int = 0,
+    ) -> _Answer:
+        """PERSISTENT RESERVE OUT."""
+        command = cdb.persistent_reserve_out(service_action, scope_and_type=scope_and_type)
+        data = cdb.persistent_reserve_out_list(key, service_action_key)
+        return self.execute(lun, command, data)
+
     def get_lba_status(self, lba: int = 0, *, lun: int = 0, length: int = 24) -> _Answer:
         """GET LBA STATUS."""
         return self.execute(lun, cdb.service_action_in_16(0x12, lba, length), data_in_bytes=length)

@@ -64,7 +64,7 @@ async def test_a_device_is_served_with_its_own_identity(
         assert (lun.device, lun.read_only) == (NAA, False)
         [info] = target.volumes()
         facts = target.device_facts()
-        document = volume_document(info, facts["v"])
+        document = volume_document(info, facts=facts["v"])
         assert (document["path"], document["size_bytes"]) == ("/dev/sg3", 2 << 30)
         assert document["scsi_device"]["product"] == "Disk of 2 GiB"
         assert json.loads(json.dumps(document)) == document
@@ -104,7 +104,7 @@ async def test_a_tape_has_no_size(
     caplog.set_level(logging.INFO)
     async with serving(planes, tmp_path, SG, link=FakeScsiDevice(peripheral=1)) as target:
         [info] = target.volumes()
-        assert volume_document(info, target.device_facts()["v"])["size_bytes"] is None
+        assert volume_document(info, facts=target.device_facts()["v"])["size_bytes"] is None
         assert planes.plane.pages[target.luns[0].logical_unit] == {}
     assert any("size_bytes=- " in record.getMessage() for record in caplog.records)
 
@@ -118,7 +118,7 @@ async def test_a_password_is_shown_nowhere(
         assert url.endswith(":disk-7/0")
         assert planes.plane.pass_through["disk-7"].url == URL.replace("127.0.0.1", "127.0.0.1:3260")
         [info] = target.volumes()
-        document = volume_document(info, target.device_facts()["disk-7"])
+        document = volume_document(info, facts=target.device_facts()["disk-7"])
         shown = json.dumps([document, target.accounts()]) + repr((info, target.luns, target))
         assert "bob@127.0.0.1:3260" in shown
         with pytest.raises(ConfigError) as served:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fairlead.control.reservations import ReservationBook
 from fairlead.control.upcall import answer_upcall
 from fairlead.dataplane.api import EngineOptions, Upcall
 from fairlead.scsi import pages
@@ -29,7 +30,7 @@ REPORT = bytes.fromhex("a3 0c 00 00 00 00 00 01 00 00 00 00")
 def answer(planes: Planes, cdb: bytes, logical_unit: int = 1) -> Answer:
     plane = planes(EngineOptions(commands=()))
     call = Upcall(id=9, session=1, logical_unit=logical_unit, lun=0, cdb=cdb, data=b"")
-    answer_upcall(plane, call, {1: UNIT})
+    answer_upcall(plane, call, {1: UNIT}, ReservationBook(plane))
     return plane.answers[9]
 
 

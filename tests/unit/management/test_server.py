@@ -12,11 +12,13 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
+from fairlead.dataplane.api import Upcall
 from fairlead.dataplane.kernel import KernelContextInfo
 from fairlead.management.server import BODY_BYTES_MAX
 from fairlead.model.shares import ShareChange
 from tests.support.contexts import context, snapshot
 from tests.support.managed import ANNA, BEN, Managed, managed
+from tests.support.waiting import wait_until_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -318,6 +320,45 @@ async def test_sessions_and_volumes_are_listed(tmp_path: Path) -> None:
         assert len(bytes.fromhex(sessions[0]["isid"])) == 6
         [volume] = (await client.get("/v1/volumes"))["volumes"]
         assert (volume["name"], volume["device"], volume["size_bytes"]) == ("v", "vda", 1 << 20)
+        assert volume["reservations"] == {
+            "reserved_by": None,
+            "type": None,
+            "generation": 0,
+            "registrations": [],
+        }
+
+
+async def test_reservations_are_listed_with_their_volumes(tmp_path: Path) -> None:
+    async with api(tmp_path) as client:
+        [lun] = client.target.luns
+        anna, ben = client.plane.adopted
+        register = bytes.fromhex("5F 06 00 00 00 00 00 00 18 00")
+        reserve = bytes.fromhex("5F 01 05 00 00 00 00 00 18 00")
+        mine, none = (0xFEDCBA9876543210).to_bytes(8), bytes(8)
+        for number, session, cdb, keys in (
+            (1, anna, register, none + mine),
+            (2, ben, register, none + none[1:] + b"\x07"),
+            (3, anna, reserve, mine + none),
+        ):
+            upcall = Upcall(
+                id=number,
+                session=session,
+                logical_unit=lun.logical_unit,
+                lun=0,
+                cdb=cdb,
+                data=keys + bytes(8),
+            )
+            client.plane.emit(upcall)
+        await wait_until_async(lambda: 3 in client.plane.answers, "the answers")
+        client.plane.disconnect(ben)
+        await wait_until_async(lambda: len(client.target.sessions()) == 1, "the end")
+        [volume] = (await client.get("/v1/volumes"))["volumes"]
+        found = volume["reservations"]
+        assert (found["type"], found["generation"]) == ("write_exclusive_registrants_only", 2)
+        assert [
+            (one["initiator_name"], one["key"], one["holds"], len(one["isid"]))
+            for one in found["registrations"]
+        ] == [(ANNA, "0xfedcba9876543210", True, 12), (BEN, "0x0000000000000007", False, 12)]
 
 
 async def test_a_fault_of_ours_is_logged_and_told_as_one(

@@ -7,7 +7,14 @@ from typing import Final
 import pytest
 
 from fairlead.scsi import commands
-from fairlead.scsi.cdb import Command, Execution, UnitAttention, ZeroLength
+from fairlead.scsi.cdb import (
+    Access,
+    Bits,
+    Command,
+    Execution,
+    UnitAttention,
+    ZeroLength,
+)
 from fairlead.scsi.commands import COMMANDS
 
 # Opcode group (top 3 bits) -> CDB bytes. Spec: SPC-4, operation code.
@@ -20,6 +27,8 @@ USAGE: Final = {
     "READ (6)": "08 1F FF FF FF 00",
     "WRITE (6)": "0A 1F FF FF FF 00",
     "INQUIRY": "12 01 FF FF FF 00",
+    "RESERVE (6)": "16 00 00 00 00 00",
+    "RELEASE (6)": "17 00 00 00 00 00",
     "MODE SENSE (6)": "1A 08 FF FF FF 00",
     "START STOP UNIT": "1B 01 00 00 01 00",
     "SEND DIAGNOSTIC": "1D 04 00 00 00 00",
@@ -32,7 +41,20 @@ USAGE: Final = {
     "SYNCHRONIZE CACHE (10)": "35 02 FF FF FF FF 00 FF FF 00",
     "WRITE SAME (10)": "41 08 FF FF FF FF 00 FF FF 00",
     "UNMAP": "42 00 00 00 00 00 00 FF FF 00",
+    "RESERVE (10)": "56 00 00 00 00 00 00 00 00 00",
+    "RELEASE (10)": "57 00 00 00 00 00 00 00 00 00",
     "MODE SENSE (10)": "5A 18 FF FF 00 00 00 FF FF 00",
+    "PERSISTENT RESERVE IN: READ KEYS": "5E 00 00 00 00 00 00 FF FF 00",
+    "PERSISTENT RESERVE IN: READ RESERVATION": "5E 01 00 00 00 00 00 FF FF 00",
+    "PERSISTENT RESERVE IN: REPORT CAPABILITIES": "5E 02 00 00 00 00 00 FF FF 00",
+    "PERSISTENT RESERVE IN: READ FULL STATUS": "5E 03 00 00 00 00 00 FF FF 00",
+    "PERSISTENT RESERVE OUT: REGISTER": "5F 00 00 00 00 FF FF FF FF 00",
+    "PERSISTENT RESERVE OUT: RESERVE": "5F 01 FF 00 00 FF FF FF FF 00",
+    "PERSISTENT RESERVE OUT: RELEASE": "5F 02 FF 00 00 FF FF FF FF 00",
+    "PERSISTENT RESERVE OUT: CLEAR": "5F 03 00 00 00 FF FF FF FF 00",
+    "PERSISTENT RESERVE OUT: PREEMPT": "5F 04 FF 00 00 FF FF FF FF 00",
+    "PERSISTENT RESERVE OUT: PREEMPT AND ABORT": "5F 05 FF 00 00 FF FF FF FF 00",
+    "PERSISTENT RESERVE OUT: REGISTER AND IGNORE EXISTING KEY": "5F 06 00 00 00 FF FF FF FF 00",
     "READ (16)": "88 18 FF FF FF FF FF FF FF FF FF FF FF FF 00 00",
     "COMPARE AND WRITE": "89 18 FF FF FF FF FF FF FF FF 00 00 00 FF 00 00",
     "WRITE (16)": "8A 18 FF FF FF FF FF FF FF FF FF FF FF FF 00 00",
@@ -57,11 +79,32 @@ ROW_KEYS: Final = {
     "lba_offset", "lba_bytes", "lba_mask", "length_offset", "length_bytes", "allocation_offset",
     "allocation_bytes", "zero_length", "page_key", "protect_mask", "refused", "has_fua", "has_dpo",
     "has_ndob", "bytchk", "writes_medium", "data_out", "unit_attention_passes",
+    "access", "harmless_offset", "harmless_mask",
 }  # fmt: skip
 
 MEDIUM: Final = {
     Execution.READ, Execution.WRITE, Execution.WRITE_VERIFY, Execution.VERIFY, Execution.PREFETCH,
     Execution.SYNCHRONIZE_CACHE, Execution.WRITE_SAME, Execution.COMPARE_AND_WRITE,
+}  # fmt: skip
+
+PERSISTENT_RESERVE_OUT: Final = 0x5F
+
+# What another I_T nexus may have reserved, beside which a command is permitted: SPC-4 r37 and SBC-3
+# r36, commands allowed in the presence of various reservations; SPC-2, table 9 and annex B.
+NEVER_CONFLICT: Final = {
+    "INQUIRY", "REQUEST SENSE", "REPORT LUNS", "READ CAPACITY (10)", "READ CAPACITY (16)",
+}  # fmt: skip
+ONLY_RESERVE_CONFLICTS: Final = {"TEST UNIT READY"}
+PERMITTED_BESIDE_WRITE_EXCLUSIVE: Final = {
+    "READ (6)", "READ (10)", "READ (12)", "READ (16)", "VERIFY (10)", "VERIFY (12)", "VERIFY (16)",
+    "PRE-FETCH (10)", "PRE-FETCH (16)", "MODE SENSE (6)", "MODE SENSE (10)", "GET LBA STATUS",
+    "REPORT SUPPORTED OPERATION CODES", "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS",
+}  # fmt: skip
+ALWAYS_CONFLICT: Final = {
+    "WRITE (6)", "WRITE (10)", "WRITE (12)", "WRITE (16)", "WRITE AND VERIFY (10)",
+    "WRITE AND VERIFY (12)", "WRITE AND VERIFY (16)", "WRITE SAME (10)", "WRITE SAME (16)", "UNMAP",
+    "COMPARE AND WRITE", "SYNCHRONIZE CACHE (10)", "SYNCHRONIZE CACHE (16)", "SEND DIAGNOSTIC",
+    "START STOP UNIT",
 }  # fmt: skip
 
 every_command = pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
@@ -83,7 +126,7 @@ def test_no_two_commands_share_a_code_or_a_name() -> None:
 def test_an_opcode_has_service_actions_or_has_none() -> None:
     without = {row.opcode for row in COMMANDS if row.service_action is None}
     assert not without & commands.OPCODES_WITH_SERVICE_ACTION
-    assert {0x9E, 0xA3} == commands.OPCODES_WITH_SERVICE_ACTION
+    assert {0x5E, 0x5F, 0x9E, 0xA3} == commands.OPCODES_WITH_SERVICE_ACTION
 
 
 def test_table_is_in_order_of_codes() -> None:
@@ -156,13 +199,15 @@ def test_page_key_covers_every_option(command: Command) -> None:
 def test_medium_commands_have_lba_and_length(command: Command) -> None:
     is_medium = command.execution in MEDIUM
     assert (command.lba is not None) == is_medium
-    assert (command.length is not None) == (is_medium or command.execution is Execution.UNMAP)
+    has_list = command.execution is Execution.UNMAP or command.opcode == PERSISTENT_RESERVE_OUT
+    assert (command.length is not None) == (is_medium or has_list)
 
 
 @every_command
 def test_only_commands_that_take_data_write(command: Command) -> None:
     assert not command.writes_medium or command.data_out
-    assert command.data_out == (command.writes_medium or command.execution is Execution.VERIFY)
+    brings_other = command.execution is Execution.VERIFY or command.opcode == PERSISTENT_RESERVE_OUT
+    assert command.data_out == (command.writes_medium or brings_other)
 
 
 @every_command
@@ -185,6 +230,24 @@ def test_commands_that_pass_a_unit_attention() -> None:
     """Spec: SAM-5, unit attention condition."""
     passing = {row.name for row in COMMANDS if row.unit_attention is UnitAttention.PASS}
     assert passing == {"INQUIRY", "REPORT LUNS", "REQUEST SENSE"}
+
+
+def test_what_conflicts_with_reservations() -> None:
+    by_access = {
+        access: {row.name for row in COMMANDS if row.access is access} for access in Access
+    }
+    # These are subject to rules of their own.
+    about_reservations = {row.name for row in COMMANDS if "RESERVE" in row.name}
+    about_reservations |= {"RELEASE (6)", "RELEASE (10)"}
+    assert by_access == {
+        Access.NOTHING: NEVER_CONFLICT | about_reservations,
+        Access.STATUS: ONLY_RESERVE_CONFLICTS,
+        Access.READ: PERMITTED_BESIDE_WRITE_EXCLUSIVE,
+        Access.EVERYTHING: ALWAYS_CONFLICT,
+    }
+    assert {row.name: row.harmless for row in COMMANDS if row.harmless} == {
+        "START STOP UNIT": Bits(4, 0x01)
+    }
 
 
 def test_protect_fields_are_where_protection_information_would_be() -> None:
@@ -216,6 +279,8 @@ def test_dpo_fua_bytchk_and_ndob() -> None:
         ("VERIFY (10)", "00 E4 00 00 00 00 00 00 00 04"),  # BYTCHK 10b and 11b
         ("WRITE SAME (10)", "00 F6 00 00 00 00 00 00 00 04"),  # ANCHOR, PBDATA, LBDATA
         ("UNMAP", "00 01 00 00 00 00 00 00 00 04"),  # ANCHOR
+        ("RESERVE (6)", "00 1F 00 00 00 04"),  # 3RDPTY, third party ID, EXTENT
+        ("RELEASE (10)", "00 13 00 00 00 00 00 00 00 04"),  # 3RDPTY, LONGID, EXTENT
         ("START STOP UNIT", "00 00 00 0F F2 04"),  # power conditions, LOEJ
         ("SEND DIAGNOSTIC", "00 E0 00 FF FF 04"),  # other self-tests, parameter list
         ("REPORT LUNS", "00 00 FC 00 00 00 00 00 00 00 00 04"),  # other SELECT REPORT values

@@ -19,10 +19,10 @@ def test_committed_page_is_current() -> None:
     assert COMMITTED.read_text(encoding="utf-8") == commands_page.render()
 
 
-def test_every_command_has_one_row_of_ten_cells() -> None:
+def test_every_command_has_one_row_of_eleven_cells() -> None:
     rows = [line for line in commands_page.render().splitlines() if line.startswith("|")][2:]
     assert [row.split(" | ")[1] for row in rows] == [command.name for command in COMMANDS]
-    assert {row.count("|") for row in rows} == {11}
+    assert {row.count("|") for row in rows} == {12}
 
 
 def test_module_prints_the_page() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.errors import CheckCondition
-from fairlead.scsi import inquiry, mode, pages, vpd
+from fairlead.scsi import inquiry, mode, pages, reservation_commands, vpd
 from fairlead.scsi.cdb import Execution
 from fairlead.scsi.commands import COMMANDS, data_plane_rows
 from fairlead.scsi.sense import Asc, Sense, SenseKey
@@ -107,7 +107,8 @@ def test_pages_without_logical_unit() -> None:
 
 
 def test_every_upcall_command_is_answered_and_no_other() -> None:
-    assert pages.UPCALLS.keys() == UPCALL_NAMES
+    assert pages.UPCALLS.keys() | reservation_commands.COMMANDS.keys() == UPCALL_NAMES
+    assert not pages.UPCALLS.keys() & reservation_commands.COMMANDS.keys()
 
 
 @given(st.integers(0, 600))

@@ -34,6 +34,11 @@ from fairlead.testing import cdb
             cdb.mode_sense_10(0x3F, subpage=0xFF, control=0, dbd=False, length=0x0102),
             "5a 00 3f ff 00 00 00 01 02 00",
         ),
+        (cdb.persistent_reserve_out(4, scope_and_type=0x05), "5f 04 05 00 00 00 00 00 18 00"),
+        (
+            cdb.persistent_reserve_out_list(1, 0x0203040506070809),
+            "00 00 00 00 00 00 00 01 02 03 04 05 06 07 08 09 00 00 00 00 00 00 00 00",
+        ),
         (cdb.report_luns(0x01020304, select=2), "a0 00 02 00 00 00 01 02 03 04 00 00"),
         (
             cdb.service_action_in_16(0x10, 1, 32),

@@ -53,6 +53,10 @@ CASES: list[tuple[str, tuple[Any, ...], str, bytes, int]] = [
     ("synchronize_cache_16", (5, 2), f"91 {LBA_16} 00 00 00 02 00 00", b"", 0),
     ("write_same_10", (5, 2, BLOCK), f"41 {LBA_10} 00 00 02 00", BLOCK, 0),
     ("write_same_16", (5, 2, BLOCK), f"93 {LBA_16} 00 00 00 02 00 00", BLOCK, 0),
+    ("reserve_6", (), "16 00 00 00 00 00", b"", 0),
+    ("release_6", (), "17 00 00 00 00 00", b"", 0),
+    ("persistent_reserve_in", (3,), "5e 03 00 00 00 00 00 20 00 00", b"", 8192),
+    ("persistent_reserve_out", (6,), "5f 06 00 00 00 00 00 00 18 00", bytes(24), 0),
     ("get_lba_status", (5,), f"9e 12 {LBA_16[3:]} 00 00 00 18 00 00", b"", 24),
     (
         "compare_and_write",

@@ -98,6 +98,10 @@ impl Submitter {
                 return self.finish(session, index, slot, check_condition(sense, 0));
             }
         }
+        if self.is_reserved_for_others(session, slot) {
+            let conflict = answer(status::RESERVATION_CONFLICT);
+            return self.finish(session, index, slot, conflict);
+        }
         let job = session.job(slot);
         if let Some(sense) = fault {
             return self.finish(session, index, slot, check_condition(sense, 0));

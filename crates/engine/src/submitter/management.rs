@@ -5,13 +5,13 @@
 //! are taken back, submitted ones waited for, because the kernel cannot take them back.
 
 use super::{Submitter, token};
-use crate::message::Message;
+use crate::message::{Message, Whom};
 use crate::session::{Place, Session};
 use crate::shared::{Event, UPCALLS_MAX, lock};
 use fairlead_proto::iscsi::bhs::{opcode, reject};
 use fairlead_proto::iscsi::connection::Request;
 use fairlead_proto::iscsi::task::{Slot, State};
-use fairlead_proto::scsi::lun;
+use fairlead_proto::scsi::{lun, status};
 use std::sync::atomic::Ordering;
 
 /// Function codes.
@@ -34,16 +34,19 @@ mod response {
     pub(super) const NOT_SUPPORTED: u8 = 5;
 }
 
+/// No upcall has this number.
+const NOTHING: u64 = 0;
+
 /// COMMANDS CLEARED BY ANOTHER INITIATOR.
-const COMMANDS_CLEARED: u16 = 0x2F00;
+pub(super) const COMMANDS_CLEARED: u16 = 0x2F00;
 /// BUS DEVICE RESET FUNCTION OCCURRED.
 const RESET_OCCURRED: u16 = 0x2903;
 
 /// An abort that waits for tasks to end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AbortGroup {
-    left: usize,
-    then: Then,
+    pub(super) left: usize,
+    pub(super) then: Then,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +55,8 @@ pub(super) enum Then {
     Answer { session: u64, tag: u32, ends_target: bool },
     /// Tell the submitter that asked.
     Tell { submitter: usize, group: u64 },
+    /// Answer this upcall with GOOD.
+    AnswerUpcall(u64),
 }
 
 impl Submitter {
@@ -72,6 +77,9 @@ impl Submitter {
             }
             Request::Logout { initiator_task_tag: tag, reason } => {
                 // 0 and 1 are the same with one connection; 2 is for recovery that we do not offer.
+                if reason < 2 {
+                    self.lose_nexus(session);
+                }
                 session.wire.answer_logout(tag, if reason < 2 { 0 } else { 2 });
             }
         }
@@ -140,7 +148,9 @@ impl Submitter {
                     }
                 }
             }
-            function::ABORT_TASK_SET => self.abort_unit_of(session, index, lun, group),
+            function::ABORT_TASK_SET => {
+                self.abort_unit_of(session, index, lun, group, NOTHING);
+            }
             function::CLEAR_TASK_SET => {
                 self.abort_unit_everywhere(session, index, lun, COMMANDS_CLEARED, group);
             }
@@ -156,14 +166,27 @@ impl Submitter {
         self.one_aborted_here(session, index, group);
     }
 
-    /// Aborts the tasks of one unit in one session.
-    fn abort_unit_of(&mut self, session: &mut Session, index: u32, lun: Option<usize>, group: u64) {
+    /// Aborts the tasks of one unit in one session, except the one of this upcall. Returns whether
+    /// there were any.
+    fn abort_unit_of(
+        &mut self,
+        session: &mut Session,
+        index: u32,
+        lun: Option<usize>,
+        group: u64,
+        spared: u64,
+    ) -> bool {
+        let mut has_any = false;
         for slot in 0..session.jobs.len() as Slot {
             let job = session.job(slot);
-            if job.place != Place::Empty && job.lun == lun && !session.is_answered(slot) {
+            let is_spared = job.place == Place::Upcall && job.upcall == spared;
+            let is_meant = job.place != Place::Empty && job.lun == lun && !is_spared;
+            if is_meant && !session.is_answered(slot) {
                 self.abort(session, index, slot, Some(group));
+                has_any = true;
             }
         }
+        has_any
     }
 
     fn abort_unit_everywhere(
@@ -177,13 +200,22 @@ impl Submitter {
         let Some(unit) = lun.and_then(|lun| session.luns.get(lun)).map(|lun| lun.unit.id) else {
             return;
         };
-        self.abort_unit_of(session, index, lun, group);
-        let except = session.record.id;
-        self.abort_unit_of_others(unit, except, attention, group);
+        if attention == RESET_OCCURRED {
+            self.reset_reservation(session, lun);
+        }
+        self.abort_unit_of(session, index, lun, group, NOTHING);
+        // It has done so itself.
+        let others = Whom::AllBut(session.record.id);
+        self.abort_unit_of_those(unit, &others, attention, group, NOTHING);
+        self.have_others_abort(unit, &others, attention, group);
+    }
+
+    /// The same on all other submitters.
+    pub(super) fn have_others_abort(&mut self, unit: u32, whom: &Whom, attention: u16, group: u64) {
         for submitter in 0..self.shared.mailboxes.len() {
-            let me = self.index;
+            let (me, whom) = (self.index, whom.clone());
             let message =
-                Message::AbortUnit { logical_unit: unit, except, attention, submitter: me, group };
+                Message::AbortUnit { logical_unit: unit, whom, attention, submitter: me, group };
             if submitter != me && self.shared.post(submitter, message) {
                 if let Some(group) = self.aborts.get_mut(&group) {
                     group.left += 1;
@@ -192,17 +224,28 @@ impl Submitter {
         }
     }
 
-    /// Aborts the tasks of a unit in all sessions of this submitter but one.
-    fn abort_unit_of_others(&mut self, unit: u32, except: u64, attention: u16, group: u64) {
+    /// Aborts the tasks of a unit in these sessions, as far as they are this submitter's.
+    pub(super) fn abort_unit_of_those(
+        &mut self,
+        unit: u32,
+        whom: &Whom,
+        attention: u16,
+        group: u64,
+        spared: u64,
+    ) {
         for index in 0..self.sessions.len() as u32 {
             self.with_session(index, |this, session| {
                 let lun = session.luns.iter().position(|lun| lun.unit.id == unit);
-                if session.record.id == except || lun.is_none() {
+                if !whom.includes(session.record.id) || lun.is_none() {
                     return;
                 }
                 // A session that is ending may still have writes with the kernel.
-                this.abort_unit_of(session, index, lun, group);
-                if let Some(lun) = lun.and_then(|lun| session.luns.get_mut(lun)) {
+                let is_own = session.has_upcall(spared);
+                let has_lost = this.abort_unit_of(session, index, lun, group, spared);
+                // A preemption is told to those who have lost a task by it, the others to all.
+                let is_told = matches!(whom, Whom::AllBut(_)) || has_lost && !is_own;
+                if let Some(lun) = lun.filter(|_| is_told).and_then(|lun| session.luns.get_mut(lun))
+                {
                     lun.attentions.raise(attention);
                 }
                 this.mark(session, index);
@@ -214,7 +257,7 @@ impl Submitter {
     pub(super) fn abort_for(
         &mut self,
         unit: u32,
-        except: u64,
+        whom: &Whom,
         attention: u16,
         submitter: usize,
         asked: u64,
@@ -222,7 +265,7 @@ impl Submitter {
         let group = self.number();
         let then = Then::Tell { submitter, group: asked };
         self.aborts.insert(group, AbortGroup { left: 1, then });
-        self.abort_unit_of_others(unit, except, attention, group);
+        self.abort_unit_of_those(unit, whom, attention, group, NOTHING);
         self.one_aborted(group);
     }
 
@@ -308,6 +351,9 @@ impl Submitter {
             Then::Tell { submitter, group } => {
                 self.shared.post(submitter, Message::Aborted(group));
             }
+            Then::AnswerUpcall(id) => {
+                self.answered_by_python(id, status::GOOD, None, Vec::new(), None);
+            }
             Then::Answer { session, tag, ends_target } => {
                 if let Some(index) = self.by_id.get(&session).copied() {
                     self.with_session(index, |this, session| {
@@ -341,6 +387,11 @@ impl Session {
             let tag = self.wire.task(slot).initiator_task_tag;
             (job.dead && tag == initiator_task_tag).then_some(slot)
         })
+    }
+
+    /// The task of an upcall is one of this session's.
+    fn has_upcall(&self, upcall: u64) -> bool {
+        self.jobs.iter().any(|job| job.place == Place::Upcall && job.upcall == upcall)
     }
 
     fn is_answered(&self, slot: Slot) -> bool {

@@ -13,6 +13,7 @@ mod network;
 mod owner;
 mod pass;
 mod range;
+mod reservations;
 mod seat;
 mod start;
 mod tenure;
@@ -263,10 +264,13 @@ impl Submitter {
             }
             Message::Quiesced(token) => self.quiesced(token),
             Message::RangeReleased => self.retry_ranges(),
-            Message::AbortUnit { logical_unit, except, attention, submitter, group } => {
-                self.abort_for(logical_unit, except, attention, submitter, group);
+            Message::AbortUnit { logical_unit, whom, attention, submitter, group } => {
+                self.abort_for(logical_unit, &whom, attention, submitter, group);
             }
-            Message::Attend { volume, except, asc } => self.attend(volume, except, asc),
+            Message::Attention { about, whom, asc } => self.raise_attention(about, &whom, asc),
+            Message::AnswerSettled { upcall, logical_unit, whom } => {
+                self.answer_settled(upcall, logical_unit, &whom);
+            }
             Message::VolumeClosed(volume) => self.links.close(volume, self.driver.as_mut()),
             Message::Aborted(group) => self.one_aborted(group),
             Message::Ask(ask) => self.asked(&ask),

@@ -296,6 +296,7 @@ impl Submitter {
         }
         session.ending = Some(reason.into());
         session.record.ending.store(true, Ordering::Relaxed);
+        self.lose_nexus(session);
         for slot in 0..session.jobs.len() as Slot {
             self.abort(session, index, slot, None);
         }

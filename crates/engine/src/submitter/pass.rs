@@ -2,7 +2,7 @@
 
 use super::commands::Chosen;
 use super::{Submitter, Token, parts, token};
-use crate::message::Message;
+use crate::message::{Message, Subject, Whom};
 use crate::operation::Operation;
 use crate::passthrough::{Command, Direction, Failure, Outcome, Treatment, whole_cdb};
 use crate::program::{Expected, Pass, Program};
@@ -152,17 +152,10 @@ impl Submitter {
 
     /// The device tells one of us what concerns all: the others are told by us. Whoever asked has it.
     fn spread_attention(&mut self, volume: u32, except: u64, asc: u16) {
-        self.attend(volume, except, asc);
+        let (about, whom) = (Subject::Volume(volume), Whom::AllBut(except));
+        self.raise_attention(about, &whom, asc);
         for submitter in (0..self.shared.mailboxes.len()).filter(|other| *other != self.index) {
-            self.shared.post(submitter, Message::Attend { volume, except, asc });
-        }
-    }
-
-    /// Raises a unit attention for all nexuses of a volume but those of one session.
-    pub(super) fn attend(&mut self, volume: u32, except: u64, asc: u16) {
-        for session in self.sessions.iter_mut().flatten().filter(|s| s.record.id != except) {
-            let luns = session.luns.iter_mut().filter(|lun| lun.unit.volume.id == volume);
-            luns.for_each(|lun| lun.attentions.raise(asc));
+            self.shared.post(submitter, Message::Attention { about, whom: whom.clone(), asc });
         }
     }
 

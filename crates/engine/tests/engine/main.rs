@@ -18,6 +18,8 @@ mod management;
 #[cfg(test)]
 mod owners;
 #[cfg(test)]
+mod reservations;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod shares;

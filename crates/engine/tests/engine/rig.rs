@@ -8,7 +8,7 @@ use fairlead_engine::shared::{Event, Options, Page, Tables};
 use fairlead_engine::submitter::Discipline;
 use fairlead_engine::volume::{Kind, Spec};
 use fairlead_proto::iscsi::parameters::Parameters;
-use fairlead_proto::scsi::table::{CommandTable, Execution, Field, Row, ZeroLength};
+use fairlead_proto::scsi::table::{Access, CommandTable, Execution, Field, Row, ZeroLength};
 use fairlead_sched::accounts::{Accounts, Counter, Shard};
 use fairlead_sched::cost::CostModel;
 use fairlead_sched::settings::Settings;
@@ -77,6 +77,8 @@ fn row(opcode: u8, execution: Execution) -> Row {
         page_key: Vec::new(),
         writes_medium: false,
         passes_unit_attention: false,
+        access: Access::Everything,
+        harmless: (0, 0),
     }
 }
 
@@ -92,7 +94,7 @@ fn tables() -> Tables {
         ..row(opcode, execution)
     };
     let rows = vec![
-        row(0x00, Execution::TestUnitReady),
+        Row { access: Access::Status, ..row(0x00, Execution::TestUnitReady) },
         Row {
             allocation: field(4, 1),
             passes_unit_attention: true,
@@ -102,13 +104,16 @@ fn tables() -> Tables {
             allocation: field(3, 2),
             page_key: vec![0xFF, 0x01, 0xFF],
             passes_unit_attention: true,
+            access: Access::Nothing,
             ..row(0x12, Execution::Page)
         },
         Row { length: field(7, 2), writes_medium: true, ..row(0x42, Execution::Unmap) },
         // A command with parameter data and one with data: Python answers both.
         Row { length: field(7, 2), ..row(0x55, Execution::Upcall) },
+        Row { access: Access::Nothing, ..row(0x5F, Execution::Upcall) },
+        Row { passes_unit_attention: true, ..row(0x5E, Execution::Upcall) },
         row(0xA3, Execution::Upcall),
-        ranged(0x88, Execution::Read, false),
+        Row { access: Access::Read, ..ranged(0x88, Execution::Read, false) },
         Row { length: field(13, 1), ..ranged(0x89, Execution::CompareAndWrite, true) },
         ranged(0x8A, Execution::Write, true),
         ranged(0x8E, Execution::WriteAndVerify, true),
@@ -229,6 +234,14 @@ impl Rig {
     /// A thin unit of a volume of this kind.
     pub(crate) fn unit(&self, kind: Kind, size_bytes: u64) -> u32 {
         self.steered_unit(kind, size_bytes, Mode::Off)
+    }
+
+    /// Another unit of the same volume.
+    pub(crate) fn sibling(&self, unit: u32) -> u32 {
+        let volumes = self.engine.volumes();
+        // Numbers are given in turn: the volume's unit is the next after it.
+        let volume = volumes.iter().find(|volume| volume.id + 1 == unit).expect("its volume");
+        self.engine.add_logical_unit(volume.id, pages()).expect("a unit")
     }
 
     /// One of whose contexts the kernel is told.

@@ -75,6 +75,30 @@ pub enum ZeroLength {
     ToTheEnd,
 }
 
+/// What a command needs of a unit, the least first: a reservation held by another nexus permits
+/// commands up to one of these. Spec: SPC-4 r37 §5.13, SPC-2, commands allowed in the presence of
+/// various reservations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Permitted in the presence of any reservation.
+    Nothing,
+    /// Permitted unless RESERVE (6) or (10) has reserved the unit.
+    Status,
+    /// Reads: permitted beside the Write Exclusive types.
+    Read,
+    /// Permitted to those alone whom the reservation is for.
+    Everything,
+}
+
+impl Access {
+    /// By its number in the Python table.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::Nothing, Self::Status, Self::Read, Self::Everything]
+            .get(usize::from(number))
+            .copied()
+    }
+}
+
 /// A big-endian field of a CDB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
@@ -121,6 +145,10 @@ pub struct Row {
     pub writes_medium: bool,
     /// A pending unit attention does not stop this command.
     pub passes_unit_attention: bool,
+    /// What it needs of a unit that another nexus has reserved.
+    pub access: Access,
+    /// Byte of the CDB and bits in it: with one of them set, it needs nothing.
+    pub harmless: (u8, u8),
 }
 
 /// What one CDB asks for.
@@ -164,15 +192,7 @@ impl CommandTable {
     /// # Errors
     /// The sense to answer with: unknown operation code or service action, refused bits.
     pub fn parse(&self, cdb: &[u8; 16]) -> Result<Request<'_>, Sense> {
-        let group = self.rows.get(usize::from(cdb[0])).ok_or(Sense::INVALID_OPCODE)?;
-        let first = group.first().ok_or(Sense::INVALID_OPCODE)?;
-        let row = match first.service_action {
-            None => first,
-            Some(_) => group
-                .iter()
-                .find(|row| row.service_action == Some(cdb[1] & 0x1F))
-                .ok_or(Sense::INVALID_FIELD_IN_CDB)?,
-        };
+        let row = self.row(cdb)?;
         if row.refused.iter().zip(cdb).any(|(refused, byte)| refused & byte != 0) {
             return Err(Sense::INVALID_FIELD_IN_CDB);
         }
@@ -185,6 +205,28 @@ impl CommandTable {
             fua: row.has_fua && cdb[1] & 0x08 != 0,
             flags: cdb[1],
         })
+    }
+
+    /// What a command needs of a reserved unit; everything, where it is not in the table.
+    pub fn access(&self, cdb: &[u8; 16]) -> Access {
+        let Ok(row) = self.row(cdb) else { return Access::Everything };
+        let (offset, mask) = row.harmless;
+        match cdb.get(usize::from(offset)) {
+            Some(byte) if byte & mask != 0 => Access::Nothing,
+            _ => row.access,
+        }
+    }
+
+    fn row(&self, cdb: &[u8; 16]) -> Result<&Row, Sense> {
+        let group = self.rows.get(usize::from(cdb[0])).ok_or(Sense::INVALID_OPCODE)?;
+        let first = group.first().ok_or(Sense::INVALID_OPCODE)?;
+        match first.service_action {
+            None => Ok(first),
+            Some(_) => group
+                .iter()
+                .find(|row| row.service_action == Some(cdb[1] & 0x1F))
+                .ok_or(Sense::INVALID_FIELD_IN_CDB),
+        }
     }
 }
 

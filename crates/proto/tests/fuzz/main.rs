@@ -15,7 +15,7 @@ use fairlead_proto::iscsi::digest;
 use fairlead_proto::iscsi::parameters::Parameters;
 use fairlead_proto::iscsi::reader::{Reader, Step};
 use fairlead_proto::scsi::sense::Sense;
-use fairlead_proto::scsi::table::{CommandTable, Execution, Field, Row, ZeroLength};
+use fairlead_proto::scsi::table::{Access, CommandTable, Execution, Field, Row, ZeroLength};
 use initiator::Initiator;
 use random::{Random, rounds};
 
@@ -141,6 +141,8 @@ fn table(random: &mut Random) -> CommandTable {
             page_key: if random.one_in(2) { random.bytes(6) } else { Vec::new() },
             writes_medium: false,
             passes_unit_attention: false,
+            access: Access::Read,
+            harmless: (random.byte(), random.byte()),
         })
         .collect();
     CommandTable::new(rows)

@@ -6,7 +6,7 @@ use crate::program::{Expected, Input, Program, Step, Unit};
 use fairlead_proto::iscsi::task::Answer;
 use fairlead_proto::scsi::sense::Sense;
 use fairlead_proto::scsi::status;
-use fairlead_proto::scsi::table::{Execution, Request, Row, ZeroLength};
+use fairlead_proto::scsi::table::{Access, Execution, Request, Row, ZeroLength};
 use std::collections::BTreeMap;
 
 /// What a buffer holds before anything is put there: another command's data.
@@ -74,6 +74,8 @@ impl Ask {
             page_key: Vec::new(),
             writes_medium,
             passes_unit_attention: false,
+            access: Access::Everything,
+            harmless: (0, 0),
         }
     }
 
