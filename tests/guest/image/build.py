@@ -33,6 +33,8 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 CACHE: Final = ROOT / ".guest"
 _OURS: Final = ROOT / "tests" / "guest"
 _NEEDED: Final = ("qemu-system-x86_64", "apt-get", "dpkg-deb", "tar")
+_PUT_IN: Final = ("boot", "start", "agent.py")
+"""Files of ours that are part of an image."""
 _FREE_BYTES: Final = 256 << 20
 """Room on the root disk for what a test writes there."""
 
@@ -93,10 +95,13 @@ def _image(name: str) -> Image:
 
 def _key(packages: Sequence[Package]) -> str:
     found = hashlib.sha256(repr(packages).encode())
-    for path in sorted([*(_OURS / "image").glob("*.py"), *(_OURS / "inside").iterdir()]):
-        if path.is_file():
-            found.update(path.read_bytes())
+    for path in [*sorted((_OURS / "image").glob("*.py")), *map(_inside, _PUT_IN)]:
+        found.update(path.read_bytes())
     return found.hexdigest()[:16]
+
+
+def _inside(name: str) -> Path:
+    return _OURS / "inside" / name
 
 
 def _build(
@@ -130,7 +135,7 @@ def _write_first_files(tree: Path, modules: Modules, path: Path) -> None:
     archive = Archive()
     archive.add_folder("dev")
     archive.add_character_device("dev/console", 5, 1)
-    archive.add("init", (_OURS / "inside" / "boot").read_bytes(), mode=0o755)
+    archive.add("init", _inside("boot").read_bytes(), mode=0o755)
     archive.add("bin/busybox", (tree / "usr/bin/busybox").read_bytes(), mode=0o755)
     ordered = modules.in_order(BOOT_MODULES)
     for module in ordered:
@@ -144,7 +149,7 @@ def _prepare(tree: Path, flavour: Flavour) -> str:
     for name in ("dev", "proc", "sys", "run", "tmp", "mnt", "root", "guest", "etc", "var/lib"):
         (tree / name).mkdir(parents=True, exist_ok=True)
     for name in ("start", "agent.py"):
-        shutil.copy2(_OURS / "inside" / name, tree / "guest" / name)
+        shutil.copy2(_inside(name), tree / "guest" / name)
     (tree / "guest" / "start").chmod(0o755)
     (tree / "guest" / "modules").write_text("".join(f"{name}\n" for name in flavour.modules))
     (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
@@ -176,14 +181,14 @@ def _write_disk(tree: Path, path: Path) -> None:
 def main() -> int:
     """Make the images asked for, or all, and say what is in them."""
     if reason := why_no_guest():
-        print(f"no guest: {reason}", file=sys.stderr)  # noqa: T201
+        print(f"no guest: {reason}", file=sys.stderr)
         return 1
     for name in sys.argv[1:] or FLAVOURS:
         started = time.monotonic()
         made = image(name)
         size_mib = sum(p.stat().st_size for p in (made.kernel, made.first_files)) >> 20
         disk_mib = made.root_disk.stat().st_blocks * 512 >> 20
-        print(  # noqa: T201
+        print(
             f"{name}: Linux {made.manifest['kernel']}, {size_mib} MiB to load, root {disk_mib} MiB,"
             f" {time.monotonic() - started:.1f} s"
         )

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 LISTS_AGE_MAX_S: Final = 7 * 24 * 3600.0
 _APT_TIMEOUT_S: Final = 240.0
 _NOBODY_READS: Final = tuple(
-    f"./usr/share/{folder}" for folder in ("doc", "man", "locale", "info", "lintian", "bash-completion")
+    f"./usr/share/{folder}"
+    for folder in ("doc", "man", "locale", "info", "lintian", "bash-completion")
 )
+
+# A package's own /bin must not take the place of the link.
+_AS_IT_IS: Final = ("--keep-directory-symlink", "--no-same-owner")
 
 
 class MirrorError(Exception):
@@ -154,8 +158,7 @@ def unpack(files: Iterable[Path], tree: Path) -> None:
             ["dpkg-deb", "--fsys-tarfile", str(file)], stdout=subprocess.PIPE
         ) as package:
             subprocess.run(
-                ["tar", "-x", "--keep-directory-symlink", "--no-same-owner", *excluded]
-                + ["-C", str(tree)],
+                ["tar", "-x", "-C", str(tree), *_AS_IT_IS, *excluded],
                 stdin=package.stdout,
                 check=True,
             )

@@ -36,7 +36,7 @@ class Flavour:
 
 _EVERY_GUEST: Final = (
     *("linux-image-amd64", "busybox-static", "kmod", "iproute2", "util-linux", "mount"),
-    *("coreutils", "bash", "grep", "sed", "procps", "python3"),
+    *("coreutils", "bash", "diffutils", "grep", "sed", "procps", "python3"),
 )
 # virtio_rng: what asks for random numbers early would wait for a long time in an emulated machine.
 _EVERY_MODULE: Final = ("virtio_console", "virtio_net", "virtio_rng")

@@ -21,6 +21,10 @@ import signal
 import subprocess
 import sys
 import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 READ_BYTES = 1 << 16
 
@@ -50,16 +54,27 @@ class Agent:
             while data:
                 data = data[os.write(self._port, data) :]
 
-    def _take(self, order: dict[str, object]) -> None:
-        number = order["id"]
+    def _take(self, order: dict[str, Any]) -> None:
+        number = order.pop("id")
         try:
-            answer = getattr(self, f"_{order.pop('do')}")(**order)
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the test has to hear of it
+            answer = self._do(number, **order)
+        except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         if answer is not None:
             self.send(id=number, **answer)
 
-    def _start(self, id: int, command: str) -> None:  # noqa: A002 -- the message's field
+    def _do(self, number: int, do: str, **fields: Any) -> dict[str, object] | None:
+        if do == "start":
+            self._start(number, **fields)
+            return None
+        orders: dict[str, Callable[..., dict[str, object]]] = {
+            "kill": self._kill,
+            "put": self._put,
+            "get": self._get,
+        }
+        return orders[do](**fields)
+
+    def _start(self, number: int, command: str) -> None:
         process = subprocess.Popen(
             ["/bin/sh", "-c", command],
             stdin=subprocess.DEVNULL,
@@ -67,8 +82,8 @@ class Agent:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._running[id] = process
-        threading.Thread(target=self._follow, args=(id, process), daemon=True).start()
+        self._running[number] = process
+        threading.Thread(target=self._follow, args=(number, process), daemon=True).start()
 
     def _follow(self, number: int, process: subprocess.Popen[bytes]) -> None:
         """Pass on what a command writes; it ends when nobody can write any more, and it is dead."""
@@ -83,22 +98,20 @@ class Agent:
         del self._running[number]
         self.send(id=number, status=status)
 
-    def _kill(self, id: int, of: int, signal: int) -> dict[str, object]:  # noqa: A002
+    def _kill(self, of: int, signal: int) -> dict[str, object]:
         process = self._running.get(of)
         if process is not None:
             os.killpg(process.pid, signal)
         return {"status": 0}
 
-    def _put(
-        self, id: int, path: str, data: str, first: bool, mode: int  # noqa: A002, FBT001
-    ) -> dict[str, object]:
-        with open(path, "wb" if first else "ab") as file:  # noqa: PTH123 -- pathlib costs a second
+    def _put(self, path: str, data: str, first: bool, mode: int) -> dict[str, object]:
+        with open(path, "wb" if first else "ab") as file:
             file.write(base64.b64decode(data))
-        os.chmod(path, mode)  # noqa: PTH101
+        os.chmod(path, mode)
         return {"status": 0}
 
-    def _get(self, id: int, path: str) -> dict[str, object]:  # noqa: A002
-        with open(path, "rb") as file:  # noqa: PTH123
+    def _get(self, path: str) -> dict[str, object]:
+        with open(path, "rb") as file:
             return {"data": base64.b64encode(file.read()).decode(), "status": 0}
 
 
