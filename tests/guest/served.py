@@ -42,7 +42,10 @@ class Served:
         portals: ADDRESS:PORT of both, the same after a restart.
     """
 
-    def __init__(self, process: TargetProcess, portals: Sequence[str]) -> None:
+    def __init__(
+        self, process: TargetProcess, portals: Sequence[str], volumes: Sequence[ServedVolume]
+    ) -> None:
+        self._paths: Final = {volume.name: volume.path for volume in volumes}
         self.process: Final = process
         self.portals: Final = tuple(portals)
 
@@ -54,6 +57,12 @@ class Served:
     def target(self, volume: str) -> str:
         """Return the name of the target that serves a volume."""
         return self.process.target_name(volume)
+
+    def stored_bytes(self, volume: str) -> int:
+        """Return how much space of this machine a volume's file takes."""
+        path = self._paths[volume]
+        assert path is not None, f"{volume} has no file"
+        return path.stat().st_blocks * 512
 
     def wait_until_idle(self) -> None:
         """Wait until nothing of any client is left.
@@ -77,7 +86,7 @@ def serving(
     portals = [f"127.0.0.1:{free_port()}" for _ in range(2)]
     document = {"portals": portals, **(tables or {})}
     with TargetProcess(volumes, folder, driver=driver, tables=document) as process:
-        yield Served(process, portals)
+        yield Served(process, portals, volumes)
 
 
 def sparse(path: Path, size_bytes: int) -> Path:
