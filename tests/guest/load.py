@@ -92,12 +92,12 @@ def verified_bytes(output: str) -> int:
     return read
 
 
-def wait_for_writes(guest: Guest, disk: str, count: int) -> None:
-    """Wait until that many more writes of a disk have ended."""
-    # Spec: Documentation/block/stat.rst, the fifth field.
+def wait_for_requests(guest: Guest, disk: str, count: int) -> None:
+    """Wait until that many more reads and writes of a disk have ended."""
+    # Spec: Documentation/block/stat.rst, the first and the fifth field.
     guest.wait_for(
         f"set -- $(cat /sys/block/{disk}/stat)\n"
-        f": ${{writes_then:=$5}}; [ $(($5 - writes_then)) -ge {count} ]"
+        f": ${{done_then:=$(($1 + $5))}}; [ $(($1 + $5 - done_then)) -ge {count} ]"
     )
 
 
