@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
-from tests.guest.figures import Figures, FiguresFile
-from tests.guest.image.build import ROOT, why_no_guest
+from tests.guest.figures import RESULTS, Figures, FiguresFile
+from tests.guest.image.build import image, why_no_guest
 from tests.guest.image.packages import MirrorError
 from tests.guest.initiator import Initiator
 from tests.guest.machine.guest import Guest
 from tests.guest.machine.link import GuestGoneError
 from tests.guest.served import MIB, SECRET, TARGET_SECRET, TARGET_USER, USER, Served, serving
+from tests.support.settings import GUEST_ROUNDS
 from tests.support.target_process import ServedVolume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-RESULTS: Final = ROOT / ".results" / "guest"
-_CONSOLE_SHOWN: Final = 6000
+_TAIL: Final = 6000
+"""Characters of a log that a report shows."""
 _IS_CI: Final = bool(os.environ.get("CI"))
 
 
@@ -31,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.guest)
             if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(300))
+                item.add_marker(pytest.mark.timeout(300 + 120 * GUEST_ROUNDS))
 
 
 def impossible(reason: str) -> NoReturn:
@@ -41,15 +42,25 @@ def impossible(reason: str) -> NoReturn:
     pytest.skip(f"no guest: {reason}")
 
 
-def switched_on(flavour: str, **arguments: Any) -> Guest:
-    """Return a guest that is on, or skip the test."""
+def switched_on(
+    flavour: str, *, payload: Callable[[str], Path] | None = None, port: int | None = None
+) -> Guest:
+    """Return a guest that is on, or skip the test.
+
+    Args:
+        flavour: a name in `FLAVOURS`.
+        payload: makes the tar file for the guest, from its Python's version.
+        port: a port of this machine's loopback for the guest's port 3260.
+    """
     if reason := why_no_guest():
         impossible(reason)
     RESULTS.mkdir(parents=True, exist_ok=True)
     try:
-        guest = Guest(flavour, RESULTS, **arguments)
+        manifest = image(flavour).manifest
     except MirrorError as error:
         impossible(str(error))
+    tar = payload(str(manifest["python"])) if payload else None
+    guest = Guest(flavour, RESULTS, payload=tar, forwarded_port=port)
     guest.power_on()
     return guest
 
@@ -60,6 +71,18 @@ def client() -> Iterator[Guest]:
     guest = switched_on("client")
     yield guest
     guest.power_off()
+    packages = guest.versions["packages"]
+    assert isinstance(packages, dict)
+    environment = {
+        "linux": guest.versions["kernel"],
+        "boots_s": guest.boots_s,
+        **{name: packages[name] for name in _NAMED},
+    }
+    FiguresFile().record("environment", environment)
+
+
+_NAMED: Final = ("open-iscsi", "multipath-tools", "e2fsprogs", "xfsprogs", "fio")
+"""Packages whose versions are told with the figures."""
 
 
 @pytest.fixture
@@ -137,31 +160,24 @@ def _file(
 
 
 @pytest.fixture
-def figures(request: pytest.FixtureRequest, client: Guest) -> Iterator[Figures]:
+def figures() -> Figures:
     """Numbers of this test, kept for the documents."""
-    found = Figures()
-    yield found
-    report = request.node.stash.get(_REPORT, None)
-    failures = int(report is None or report.failed)
-    values = {**found.values, "failures": failures, "kernel": client.versions["kernel"]}
-    FiguresFile(RESULTS / "figures.json").record(request.node.name, values)
-    print(values)
-
-
-_REPORT: Final = pytest.StashKey[pytest.TestReport]()
+    return Figures()
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
-    """Keep the guest's console, and the target's log, beside a failure."""
+    """Keep a test's figures; and beside a failure the guest's console and the target's log."""
     report: pytest.TestReport = (yield).get_result()
-    if report.when == "call":
-        item.stash[_REPORT] = report
+    fixtures = getattr(item, "funcargs", {})
+    if report.when == "call" and not report.skipped:
+        values = fixtures["figures"].values if "figures" in fixtures else {}
+        FiguresFile().record(item.nodeid, {**values, "failures": int(report.failed)})
     if not report.failed:
         return
-    for found in getattr(item, "funcargs", {}).values():
+    for found in fixtures.values():
         if isinstance(found, Guest):
-            report.sections.append(("guest's console", found.console[-_CONSOLE_SHOWN:]))
+            report.sections.append(("guest's console", found.console[-_TAIL:]))
             (RESULTS / f"{item.name}.console.log").write_text(found.console)
         elif isinstance(found, Served):
-            report.sections.append(("target's log", found.process.log_text()[-_CONSOLE_SHOWN:]))
+            report.sections.append(("target's log", found.process.log_text()[-_TAIL:]))

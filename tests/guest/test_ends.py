@@ -25,13 +25,13 @@ VOLUME = "own"
 PATIENCE_S = 120.0
 
 
-@pytest.fixture(params=["io_uring", "threads"])
-def own(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
+@pytest.fixture
+def own(driver: str, tmp_path: Path) -> Iterator[Served]:
     """A target that may be ended."""
     volume = ServedVolume(
         name=VOLUME, path=tmp_path / "own.img", size_bytes=320 * MIB, options={"thin": True}
     )
-    with serving([volume], tmp_path, driver=str(request.param)) as served:
+    with serving([volume], tmp_path, driver=driver) as served:
         yield served
 
 
@@ -49,7 +49,15 @@ def test_logout_under_load_leaves_nothing(
         served.wait_until_idle()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stop", "kill -9"])
+@pytest.mark.parametrize(
+    ("driver", "number"),
+    [
+        pytest.param("io_uring", signal.SIGKILL, id="io_uring-kill -9"),
+        pytest.param("threads", signal.SIGTERM, id="threads-stop"),
+        pytest.param("io_uring", signal.SIGTERM, id="io_uring-stop", marks=pytest.mark.slow),
+        pytest.param("threads", signal.SIGKILL, id="threads-kill -9", marks=pytest.mark.slow),
+    ],
+)
 def test_a_file_system_outlives_a_restart_of_the_target(
     guest: Guest, initiator: Initiator, own: Served, figures: Figures, number: signal.Signals
 ) -> None:
@@ -91,7 +99,6 @@ def _check_records(
     load.unmount(guest)
     load.mount(guest, disk.path)
     intact = log.check()
-    assert intact.first == 0
-    assert intact.last >= last, f"record {last} was acknowledged; intact up to {intact.last}"
+    assert intact.count > last, f"record {last} was acknowledged; found {intact}"
     figures.verified(intact.size_bytes)
-    figures.values["records"] = intact.last + 1
+    figures.values["records"] = intact.count

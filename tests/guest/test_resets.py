@@ -22,16 +22,16 @@ def test_io_goes_on_over_resets(
 ) -> None:
     disk = initiator.login(served.target("solid"), served.portal)
     before = [session["session"] for session in served.process.sessions()]
-    command = load.fio_command(disk.path, mib=GUEST_MIB, options=f"--loops={2 * GUEST_ROUNDS}")
-    writing = guest.start(command)
-    for _ in range(3 * GUEST_ROUNDS):
-        load.wait_for_requests(guest, disk.name, 10)
-        assert not writing.has_ended(), "fio was too fast for the resets"
-        guest.run(f"sg_reset {what} --no-esc {disk.path}")
-        figures.fault()
-    done = writing.wait(240)
-    assert done.status == 0, done.output
-    figures.verified(load.verified_bytes(done.output))
+    for _ in range(GUEST_ROUNDS):
+        writing = guest.start(load.fio_command(disk.path, mib=GUEST_MIB, options="--loops=2"))
+        for _ in range(3):
+            load.wait_for_requests(guest, disk.name, 10)
+            assert not writing.has_ended(), "fio was too fast for the resets"
+            guest.run(f"sg_reset {what} --no-esc {disk.path}")
+            figures.fault()
+        done = writing.wait(240)
+        assert done.status == 0, done.output
+        figures.verified(load.verified_bytes(done.output))
     # The resets were answered: Linux did not have to drop the session to be rid of its commands.
     assert [session["session"] for session in served.process.sessions()] == before
     initiator.logout(disk)

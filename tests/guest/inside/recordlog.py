@@ -1,9 +1,9 @@
 """A program whose data must not be lost: each record is synced before it is acknowledged.
 
-``recordlog.py write FOLDER [FIRST]`` appends records for ever, from the given number on, and prints
+``recordlog.py write FOLDER`` appends records for ever, behind those that are intact, and prints
 ``ack N`` when record N and its file's name are on stable storage. ``recordlog.py check FOLDER``
-reads them back and prints ``intact FIRST LAST BYTES``: every record from FIRST to LAST is there
-with the right checksum, BYTES in all. What comes after LAST may be torn.
+reads them back and prints ``intact COUNT BYTES``: the first COUNT records are there with the right
+data, BYTES in all. What comes after them may be torn.
 
 A record is its number, the length and the CRC32 of what follows, each 8 bytes, and as much data as
 the number says. Each file holds 16 of them, so that there are new names to be lost, too.
@@ -25,10 +25,49 @@ def data_of(number: int) -> bytes:
     return source.randbytes(source.choice((1, 100, 4096 - HEAD.size, 20_000)))
 
 
-def write(folder: str, number: int) -> None:
-    """Append for ever."""
+def file_of(folder: str, number: int) -> str:
+    """Return the path of the file that holds a record."""
+    return f"{folder}/records-{number // IN_A_FILE:08d}"
+
+
+def intact_records(content: bytes, number: int) -> tuple[int, int, int]:
+    """Read a file's records from ``number`` on.
+
+    Returns:
+        how many are intact, where the next one would begin, and how much data they hold.
+    """
+    count = place = size = 0
+    while count < IN_A_FILE and place + HEAD.size <= len(content):
+        found, length, checksum = HEAD.unpack_from(content, place)
+        data = content[place + HEAD.size : place + HEAD.size + length]
+        is_right = (found, checksum) == (number + count, zlib.crc32(data))
+        if not is_right or data != data_of(number + count):
+            break
+        count, size, place = count + 1, size + length, place + HEAD.size + length
+    return count, place, size
+
+
+def scan(folder: str) -> tuple[int, int, int]:
+    """Return how many records are intact, where the next belongs in its file, and their data."""
+    number = size = 0
     while True:
-        path = f"{folder}/records-{number // IN_A_FILE:08d}"
+        try:
+            with open(file_of(folder, number), "rb") as file:
+                count, place, more = intact_records(file.read(), number)
+        except FileNotFoundError:
+            return number, 0, size
+        number, size = number + count, size + more
+        if count < IN_A_FILE:
+            return number, place, size
+
+
+def write(folder: str) -> None:
+    """Append for ever; what is torn is cut off first."""
+    number, place, _ = scan(folder)
+    if os.path.exists(file_of(folder, number)):
+        os.truncate(file_of(folder, number), place)
+    while True:
+        path = file_of(folder, number)
         is_new = not os.path.exists(path)
         with open(path, "ab", buffering=0) as file:
             data = data_of(number)
@@ -44,30 +83,8 @@ def write(folder: str, number: int) -> None:
         number += 1
 
 
-def check(folder: str) -> None:
-    """Say how far the records are intact."""
-    names = sorted(name for name in os.listdir(folder) if name.startswith("records-"))
-    first, number, size = 0, 0, 0
-    if names:
-        first = number = int(names[0].partition("-")[2]) * IN_A_FILE
-    for name in names:
-        with open(f"{folder}/{name}", "rb") as file:
-            content = file.read()
-        while len(content) >= HEAD.size:
-            found, length, checksum = HEAD.unpack_from(content)
-            data = content[HEAD.size : HEAD.size + length]
-            is_right = (found, len(data), zlib.crc32(data)) == (number, length, checksum)
-            if not is_right or data != data_of(number):
-                break
-            number, size = number + 1, size + length
-            content = content[HEAD.size + length :]
-        if number % IN_A_FILE:
-            break
-    print(f"intact {first} {number - 1} {size}", flush=True)
-
-
 if __name__ == "__main__":
     if sys.argv[1] == "write":
-        write(sys.argv[2], int((sys.argv[3:] or ["0"])[0]))
+        write(sys.argv[2])
     else:
-        check(sys.argv[2])
+        print("intact", *scan(sys.argv[2])[::2], flush=True)
