@@ -114,6 +114,7 @@ soak: setup ## ends of sessions, crashes, hostile peers, for long: make soak SOA
 .PHONY: guest
 guest: setup ## Linux's own initiator in an emulated machine, for long: make guest GUEST_ROUNDS=50
 	@sh -c '. ./scripts/prepare.sh; prepare test'
+	rm -f .results/guest/figures.json
 	FAIRLEAD_GUEST_ROUNDS=$(GUEST_ROUNDS) FAIRLEAD_GUEST_MIB=$(GUEST_MIB) \
 	    FAIRLEAD_SEED=$${FAIRLEAD_SEED:-$$$$} $(BIN)/python -m pytest tests/guest
 	$(BIN)/python -m tests.guest.report

@@ -24,8 +24,9 @@ def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a row for each test, its parameters taken together, and what they were made with."""
     rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for name, values in figures.items():
-        if name != "environment":
-            numbers = {key: values.get(key, 0) for key in ("bytes_verified", "faults", "failures")}
+        # Others have passed or not; here is what was counted.
+        if "bytes_verified" in values:
+            numbers = {key: values[key] for key in ("bytes_verified", "faults", "failures")}
             rows[name.partition("[")[0]].update(runs=1, **numbers)
     lines = [
         "| test | runs | bytes verified | faults injected | failures |",

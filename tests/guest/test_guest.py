@@ -55,7 +55,7 @@ def test_files_are_copied_there_and_back(guest: Guest, tmp_path: Path) -> None:
 
 def test_a_power_cut_ends_everything(guest: Guest) -> None:
     """What was said before is known; nothing is finished; the next start is from the same image."""
-    guest.write("/root/file", "not for long")
+    guest.write("/var/file", "not for long")
     running = guest.start("echo said; trap '' TERM; sleep 60")
     running.wait_for("said")
     guest.power_off()
@@ -66,4 +66,4 @@ def test_a_power_cut_ends_everything(guest: Guest) -> None:
     with pytest.raises(GuestGoneError):
         guest.run("true")
     guest.power_on()
-    assert guest.run("test -e /root/file", check=False).status == 1
+    assert guest.run("test -e /var/file", check=False).status == 1

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[3]
 CACHE: Final = ROOT / ".guest"
 _OURS: Final = ROOT / "tests" / "guest"
-_NEEDED: Final = ("qemu-system-x86_64", "apt-get", "dpkg-deb", "tar")
+_NEEDED: Final = ("qemu-system-x86_64", "setpriv", "apt-get", "dpkg-deb", "tar")
 _PUT_IN: Final = ("boot", "start", "agent.py")
 """Files of ours that are part of an image."""
 _FREE_BYTES: Final = 256 << 20

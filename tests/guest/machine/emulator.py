@@ -63,6 +63,8 @@ class Emulator:
         ]
         self._process: Final = subprocess.Popen(
             [
+                # A test run that is killed leaves no machine behind.
+                *("setpriv", "--pdeathsig", "KILL", "--"),
                 *("qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,-la57", "-smp", "1"),
                 *("-M", "q35", "-m", str(memory_mib), "-nodefaults", "-no-user-config"),
                 *("-nographic", "-no-reboot", "-serial", f"file:{console}"),
