@@ -28,9 +28,9 @@ def make_file_system(guest: Guest, kind: str, device: str) -> None:
     mount(guest, device)
 
 
-def mount(guest: Guest, device: str) -> None:
+def mount(guest: Guest, device: str, options: str = "defaults") -> None:
     """Mount a device at MOUNT; its journal is replayed where it has to be."""
-    guest.run(f"mkdir -p {MOUNT} && mount {device} {MOUNT}", timeout=120)
+    guest.run(f"mkdir -p {MOUNT} && mount -o {options} {device} {MOUNT}", timeout=120)
 
 
 def unmount(guest: Guest) -> None:

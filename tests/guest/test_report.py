@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.guest.report import table
 
-FIGURES = {
+FIGURES: dict[str, dict[str, Any]] = {
     "tests/a.py::test_one[x]": {"bytes_verified": 1000, "faults": 2, "failures": 0},
     "tests/a.py::test_one[y]": {"bytes_verified": 500, "faults": 1, "failures": 1},
     "tests/a.py::test_two": {"bytes_verified": 7, "faults": 0, "failures": 0},
