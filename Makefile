@@ -26,6 +26,9 @@ FUZZ_SECONDS ?= 300
 FUZZ_ROUNDS ?= 200000
 # Ends of sessions for each driver and pool in `make soak`; ./test runs fewer.
 SOAK_ROUNDS ?= 1000
+# Power cuts and other faults of each kind in `make guest`, and MiB that fio verifies each time.
+GUEST_ROUNDS ?= 10
+GUEST_MIB ?= 48
 
 .PHONY: help
 help: ## list the targets
@@ -108,6 +111,14 @@ soak: setup ## ends of sessions, crashes, hostile peers, for long: make soak SOA
 	FAIRLEAD_TEARDOWNS=$(SOAK_ROUNDS) FAIRLEAD_MODEL_ROUNDS=50 FAIRLEAD_SEED=$$$$ \
 	    $(BIN)/python -m pytest tests/teardown tests/durability tests/hostile
 
+.PHONY: guest
+guest: setup ## Linux's own initiator in an emulated machine, for long: make guest GUEST_ROUNDS=50
+	@sh -c '. ./scripts/prepare.sh; prepare test'
+	rm -f .results/guest/figures.json
+	FAIRLEAD_GUEST_ROUNDS=$(GUEST_ROUNDS) FAIRLEAD_GUEST_MIB=$(GUEST_MIB) \
+	    FAIRLEAD_SEED=$${FAIRLEAD_SEED:-$$$$} $(BIN)/python -m pytest tests/guest
+	$(BIN)/python -m tests.guest.report
+
 .PHONY: bench
 bench: setup ## measure against tgt and a bare loop (bench/README.md): make bench BENCH='--help'
 	@sh -c '. ./scripts/prepare.sh; prepare bench'
@@ -136,4 +147,4 @@ pins: setup ## compile requirements/*.in to pinned versions with hashes
 
 .PHONY: clean
 clean: ## remove what was built, except the virtual environment
-	rm -rf target dist .results .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf target dist .guest .results .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

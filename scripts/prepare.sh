@@ -146,6 +146,8 @@ look_for() {
         want fusermount3 fuse3
         have_file libfuse3.so.3 || missing="$missing libfuse3-3"
         PATH=$PATH:/usr/sbin want mkfs.xfs xfsprogs
+        PATH=$PATH:/usr/sbin want mke2fs e2fsprogs
+        [ "$(uname -m)" != x86_64 ] || want qemu-system-x86_64 qemu-system-x86
     fi
     have_file libiscsi.so || missing="$missing libiscsi-dev"
     if [ "$1" = bench ]; then

@@ -108,9 +108,10 @@ def fuzz(_summary: Summary, _markers: str | None) -> bool:
 
 
 def python(summary: Summary, markers: str | None) -> bool:
-    """Runs the Python tests except the conformance suite, and prints line and branch coverage."""
+    """Runs the Python tests without those of other stages, and prints line and branch coverage."""
     run([PYTHON, "-m", "coverage", "erase"])
     command = [PYTHON, "-m", "coverage", "run", "-m", "pytest", "--ignore=tests/conformance"]
+    command.append("--ignore=tests/guest")
     passed = run_pytest(command + (["-m", markers] if markers else []), "python", summary)
     run([PYTHON, "-m", "coverage", "combine", "-q"])
     run([PYTHON, "-m", "coverage", "report"])
@@ -120,6 +121,11 @@ def python(summary: Summary, markers: str | None) -> bool:
 def conformance(summary: Summary, _markers: str | None) -> bool:
     """Runs libiscsi's conformance suite on every driver and pool."""
     return run_pytest([PYTHON, "-m", "pytest", "tests/conformance"], "conformance", summary)
+
+
+def guest(summary: Summary, _markers: str | None) -> bool:
+    """Runs Linux's initiator in an emulated machine, briefly; `make guest` takes longer."""
+    return run_pytest([PYTHON, "-m", "pytest", "tests/guest", "-m", "not slow"], "guest", summary)
 
 
 def run_pytest(command: Sequence[str], name: str, summary: Summary) -> bool:
@@ -158,6 +164,7 @@ STAGES: dict[str, Callable[[Summary, str | None], bool]] = {
     "fuzz": fuzz,
     "python": python,
     "conformance": conformance,
+    "guest": guest,
 }
 
 

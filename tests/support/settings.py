@@ -27,3 +27,9 @@ HOSTILE_PEERS: Final = _number("FAIRLEAD_HOSTILE_PEERS", 200)
 
 SILENT_CONNECTIONS: Final = _number("FAIRLEAD_SILENT_CONNECTIONS", 10_000)
 """Connections that never log in."""
+
+GUEST_MIB: Final = _number("FAIRLEAD_GUEST_MIB", 12)
+"""What fio writes and verifies at a time in the guest."""
+
+GUEST_ROUNDS: Final = _number("FAIRLEAD_GUEST_ROUNDS", 1)
+"""Power cuts, kills and other faults of each kind in the guest."""

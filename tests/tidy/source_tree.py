@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "fairlead"
 
-_BUILT = {".venv", ".git", "target", "dist", "__pycache__", "node_modules", ".results"}
+_BUILT = {".venv", ".git", "target", "dist", "__pycache__", "node_modules", ".results", ".guest"}
 
 
 @cache
