@@ -14,7 +14,10 @@ from tests.guest.image.packages import MirrorError
 from tests.guest.initiator import Initiator
 from tests.guest.machine.guest import Guest
 from tests.guest.machine.link import GuestGoneError
+from tests.guest.payload import build_wheel, payload
 from tests.guest.served import MIB, SECRET, TARGET_SECRET, TARGET_USER, USER, Served, serving
+from tests.guest.storage import Storage
+from tests.support.ports import lasting_port
 from tests.support.settings import GUEST_ROUNDS
 from tests.support.target_process import ServedVolume
 
@@ -117,6 +120,16 @@ def initiator(guest: Guest) -> Initiator:
 
 
 @pytest.fixture(scope="session")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    """A host with SCSI disks, on which fairlead is installed; its portal is a port here."""
+    wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
+    port = lasting_port()
+    guest = switched_on("target", payload=lambda python: payload(wheel, python), port=port)
+    yield Storage(guest, port)
+    guest.power_off()
+
+
+@pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Volumes of several kinds, for tests that do not end the target.
 
@@ -176,7 +189,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
     if not report.failed:
         return
     for found in fixtures.values():
-        if isinstance(found, Guest):
+        if isinstance(found, Storage):
+            report.sections.append(("storage's console", found.guest.console[-_TAIL:]))
+            report.sections.append(("its target's log", found.log[-_TAIL:]))
+        elif isinstance(found, Guest):
             report.sections.append(("guest's console", found.console[-_TAIL:]))
             (RESULTS / f"{item.name}.console.log").write_text(found.console)
         elif isinstance(found, Served):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import random
-import socket
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.support.ports import lasting_port
 from tests.support.target_process import ServedVolume, TargetProcess
 from tests.support.waiting import wait_until
 
@@ -15,23 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MIB: Final = 1 << 20
-# Below those that the kernel gives to whoever asks for any: a target that is started again has to
-# get its own back.
-_PORTS: Final = range(20_000, 30_000)
 
 USER, SECRET = "guest-user", "guest secret 42"
 TARGET_USER, TARGET_SECRET = "fairlead-user", "target secret 42"
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody has, and nobody gets by chance."""
-    for port in random.SystemRandom().sample(_PORTS, 100):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
-    raise AssertionError("a hundred ports were all taken")
 
 
 class Served:
@@ -83,7 +68,7 @@ def serving(
     tables: Mapping[str, Any] | None = None,
 ) -> Iterator[Served]:
     """Serve volumes, each as LUN 0 of its own target, while the block is entered."""
-    portals = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    portals = [f"127.0.0.1:{lasting_port()}" for _ in range(2)]
     document = {"portals": portals, **(tables or {})}
     with TargetProcess(volumes, folder, driver=driver, tables=document) as process:
         yield Served(process, portals, volumes)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.guest import load
 from tests.guest.relay import Relay
-from tests.guest.served import free_port
+from tests.support.ports import lasting_port
 from tests.support.settings import GUEST_MIB, GUEST_ROUNDS
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def test_io_goes_on_while_a_path_is_lost(
     target = served.target("solid")
     guest.write("/etc/multipath.conf", CONFIGURATION)
     guest.run("modprobe dm_multipath; modprobe dm_round_robin; multipathd")
-    with Relay(served.portals[1], free_port()) as relay:
+    with Relay(served.portals[1], lasting_port()) as relay:
         direct = initiator.login(target, served.portals[0], IMPATIENT)
         relayed = initiator.login(target, relay.portal, IMPATIENT)
         device = _multipath_of(guest, direct, relayed)

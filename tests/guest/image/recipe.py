@@ -55,9 +55,10 @@ FLAVOURS: Final = {
         more_modules=("dm_multipath", "dm_round_robin", "dm_service_time", "xfs", "scsi_dh_alua"),
         memory_mib=768,
     ),
-    # A host that serves: Python for our wheel, and a disk of the kernel's own making.
+    # A host that serves: Python for our wheel, disks of the kernel's own making, and what tries
+    # those disks where they are.
     "target": Flavour(
-        packages=(*_EVERY_GUEST, *_DISK_PROGRAMS),
+        packages=(*_EVERY_GUEST, *_DISK_PROGRAMS, "e2fsprogs", "libiscsi-bin"),
         modules=(*_EVERY_MODULE, "sd_mod", "sg"),
         more_modules=("scsi_debug", "loop"),
         memory_mib=1024,
