@@ -245,7 +245,7 @@ def test_it_serves_no_disk_that_this_host_has_mounted(storage: Storage) -> None:
         check=False,
     )
     guest.run("umount /mnt")
-    assert refused.status == 1
+    assert refused.status == 2
     assert "mounted" in refused.output, refused.output
     assert "Traceback" not in refused.output
 

@@ -66,14 +66,17 @@ def test_shares_hold_where_the_kernel_has_no_elevator(storage: Storage, figures:
     storage.guest.run(f"echo 4 > /sys/class/scsi_generic/{disk.sg}/device/queue_depth")
     storage.set("delay", 5)
     try:
-        with storage.serving({"disk": storage.passed(disk, timeout="20s")}, tables=shares):
-            with storage.log_in("disk", "one") as one, storage.log_in("disk", "two") as two:
-                done = compete(one, two, seconds=10)
+        with (
+            storage.serving({"disk": storage.passed(disk, timeout="20s")}, tables=shares),
+            storage.log_in("disk", "one") as one,
+            storage.log_in("disk", "two") as two,
+        ):
+            done = compete(one, two, seconds=10)
     finally:
         storage.set("delay", 0)
         storage.set("max_queue", 16)
     share = done[1] / sum(done)
-    figures.values |= {"weights": "1:4", "commands": done, "share": round(share, 3)}
+    figures.values.update({"weights": "1:4", "commands": done, "share": round(share, 3)})
     assert share == pytest.approx(0.8, abs=0.05), done
 
 
@@ -107,17 +110,19 @@ def test_a_target_that_is_killed_leaves_the_disk_usable(storage: Storage, figure
     for _ in range(GUEST_ROUNDS):
         storage.set("delay", 5)
         volumes = {"disk": storage.passed(disk, timeout="20s")}
-        with storage.serving(volumes, is_killed=True) as running:
-            with storage.log_in("disk") as client:
-                for _ in range(20):
-                    lba, data = generator.randrange(1000) * 8, generator.randbytes(4096)
-                    assert client.write_10(lba, data).status == GOOD
-                    known[lba] = data
-                for _ in range(16):
-                    client.submit(0, bytes.fromhex("28000000000000000800"), b"", 4096)
-                storage.guest.run("pkill -KILL -f '[f]airlead serve'")
-                running.wait(ANSWER_S)
-                figures.fault()
+        with (
+            storage.serving(volumes, is_killed=True) as running,
+            storage.log_in("disk") as client,
+        ):
+            for _ in range(20):
+                lba, data = generator.randrange(1000) * 8, generator.randbytes(4096)
+                assert client.write_10(lba, data).status == GOOD
+                known[lba] = data
+            for _ in range(DEPTH):
+                client.submit(0, bytes.fromhex("28000000000000000800"), b"", 4096)
+            storage.guest.run("pkill -KILL -f '[f]airlead serve'")
+            running.wait(ANSWER_S)
+            figures.fault()
         storage.set("delay", 0)
         with storage.serving({"disk": storage.passed(disk)}), storage.log_in("disk") as client:
             hear_out(client)
