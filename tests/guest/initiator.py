@@ -31,7 +31,7 @@ for session in /sys/class/iscsi_session/session*; do
     connection=/sys/class/iscsi_connection/connection$number:0
     [ "$(cat $connection/persistent_port)" = "@PORT@" ] || continue
     for disk in $session/device/target*/*:*/block/*; do
-        [ -e "/dev/${disk##*/}" ] && echo "found $number ${disk##*/}" && exit 0
+        [ -b "/dev/${disk##*/}" ] && echo "found $number ${disk##*/}" && exit 0
     done
 done
 exit 1

@@ -73,6 +73,8 @@ def fio_command(place: str, *, mib: int, options: str = "") -> str:
         f"fio --name=guest --filename={place} --size={mib}m --rw=randwrite --bsrange=4k-128k"
         " --bs_unaligned=0 --ioengine=libaio --iodepth=8 --direct=1 --fsync=32"
         " --verify=crc32c --verify_fatal=1 --do_verify=1 --thread --fallocate=none"
+        # In the place of a disk that is gone, it would make a file of that name in /dev.
+        f" --allow_file_create={int(not place.startswith('/dev/'))}"
         f" --output-format=json {options}"
     )
 

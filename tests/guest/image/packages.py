@@ -134,14 +134,17 @@ class Packages:
             "Acquire::Retries": "2",
         }
         options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
-        done = subprocess.run(
-            ["apt-get", "-q", *options, *words],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=_APT_TIMEOUT_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                ["apt-get", "-q", *options, *words],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=_APT_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise MirrorError(f"apt-get {words[0]}: not within {_APT_TIMEOUT_S:g} s") from error
         if done.returncode != 0:
             raise MirrorError(f"apt-get {words[0]} failed:\n{done.stdout[-2000:]}{done.stderr}")
         return done.stdout
