@@ -45,12 +45,14 @@ def setting(
         yield parts
 
 
+@pytest.mark.quiet
 @pytest.mark.cell("teardown")
 def test_other_volumes_keep_their_latency(setting: StallSetting) -> None:
     """A disk holds its requests."""
     _others_keep_their_latency(setting, "hold")
 
 
+@pytest.mark.quiet
 @pytest.mark.cell("teardown")
 @pytest.mark.parametrize("pool", ["shared"])
 def test_other_volumes_keep_their_latency_beside_a_frozen_disk(setting: StallSetting) -> None:
