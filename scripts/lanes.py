@@ -3,6 +3,9 @@
 A lane goes through its stages in order. While there are several lanes, what a stage prints goes to
 `.results/STAGE.log` and is shown in one piece when the stage ends; meanwhile a line now and then
 tells where each lane is. A lane by itself shows everything as it comes.
+
+A lane may be niced: one that only computes then disturbs another, whose tests look at latencies,
+about as much as a quiet machine does, and still gets every moment that the other waits.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -62,7 +65,15 @@ class Output:
         return self._last_line if len(self._last_line) < 60 else "..." + self._last_line[-57:]
 
 
+class Lane(NamedTuple):
+    """Stages that are gone through in order, and how nice their processes are to others'."""
+
+    stages: Sequence[str]
+    niceness: int = 0
+
+
 _output: ContextVar[Output] = ContextVar("output")
+_niceness: ContextVar[int] = ContextVar("niceness", default=0)
 
 
 def _show(text: str) -> None:
@@ -131,9 +142,10 @@ def run(command: Sequence[str], **environment: str) -> tuple[int, str]:
     """Runs a command of the stage that calls this, and returns its status and output."""
     output = _output.get()
     output.write(f"$ {' '.join(command)}\n")
+    nice = ["nice", "-n", str(niceness)] if (niceness := _niceness.get()) else []
     lines = []
     try:
-        with _children.running(command, os.environ | environment) as process:
+        with _children.running([*nice, *command], os.environ | environment) as process:
             assert process.stdout is not None  # noqa: S101 -- for the type checker: a PIPE
             for line in process.stdout:
                 output.write(line)
@@ -145,7 +157,7 @@ def run(command: Sequence[str], **environment: str) -> tuple[int, str]:
 
 
 class Lanes:
-    """Lanes at work; each is a name and the stages that it goes through in order.
+    """Lanes at work.
 
     Args:
         perform: runs one stage; what it calls `run` for goes to that stage's output.
@@ -156,19 +168,19 @@ class Lanes:
         self._at_work: dict[str, tuple[str, Output]] = {}
         self._began = time.monotonic()
 
-    def run(self, lanes: Mapping[str, Sequence[str]]) -> None:
+    def run(self, lanes: Mapping[str, Lane]) -> None:
         """Runs lanes side by side until all have ended.
 
         Raises:
             KeyboardInterrupt: so did the user; every process has been ended.
         """
-        lanes = {name: stages for name, stages in lanes.items() if stages}
+        lanes = {name: lane for name, lane in lanes.items() if lane.stages}
         if not lanes:
             return
         with ThreadPoolExecutor(max_workers=len(lanes)) as threads:
             jobs = [
-                threads.submit(self._go, name, stages, is_alone=len(lanes) == 1)
-                for name, stages in lanes.items()
+                threads.submit(self._go, name, lane, is_alone=len(lanes) == 1)
+                for name, lane in lanes.items()
             ]
             try:
                 while wait(jobs, _PROGRESS_S).not_done:
@@ -180,19 +192,21 @@ class Lanes:
         for job in jobs:
             job.result()
 
-    def _go(self, lane: str, stages: Sequence[str], *, is_alone: bool) -> None:
-        for stage in stages:
+    def _go(self, name: str, lane: Lane, *, is_alone: bool) -> None:
+        if not is_alone:
+            _niceness.set(lane.niceness)
+        for stage in lane.stages:
             began = time.monotonic()
             output = Output(stage, is_live=is_alone)
             _output.set(output)
-            self._at_work[lane] = stage, output
+            self._at_work[name] = stage, output
             output.write(f"\n== {stage}\n")
             try:
                 self._perform(stage)
                 output.write(f"== {stage}: {time.monotonic() - began:.0f} s\n")
             finally:
                 output.close()
-                del self._at_work[lane]
+                del self._at_work[name]
 
     def _show_progress(self) -> None:
         places = [f"{stage}: {output.progress}" for stage, output in self._at_work.copy().values()]

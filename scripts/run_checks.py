@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.check_summary import Summary, print_summary
-from scripts.lanes import RESULTS, ROOT, Lanes, run
+from scripts.lanes import RESULTS, ROOT, Lane, Lanes, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -157,12 +157,12 @@ STAGES: dict[str, Callable[[Summary, str | None], bool]] = {
     "python-quiet": python_quiet,
 }
 
-# Lanes go side by side, each through its stages in order. A stage that is in none is run by itself
-# when all of them have ended.
+# Lanes go side by side. A stage that is in none is run by itself when all of them have ended.
 LANES = {
-    "computing": ("lint", "rust", "fuzz", "python"),
-    "peers": ("python-peers",),
-    "disks": ("python-disks", "conformance"),
+    # Looks at what well-behaved initiators notice of others: first with the processor.
+    "peers": Lane(["python-peers"]),
+    "disks": Lane(["python-disks", "conformance"], niceness=5),
+    "computing": Lane(["lint", "rust", "fuzz", "python"], niceness=15),
 }
 
 
@@ -183,11 +183,15 @@ def run_stages(names: Sequence[str], markers: str | None) -> Summary:
         with lock:
             summary.add(name, found, has_passed=has_passed)
 
-    in_lanes = {lane: [name for name in stages if name in names] for lane, stages in LANES.items()}
-    alone = [name for name in names if not any(name in stages for stages in LANES.values())]
     lanes = Lanes(perform)
-    lanes.run(in_lanes)
-    lanes.run({"alone": alone})
+    lanes.run(
+        {
+            lane: Lane([stage for stage in stages if stage in names], niceness)
+            for lane, (stages, niceness) in LANES.items()
+        }
+    )
+    in_lanes = {stage for lane in LANES.values() for stage in lane.stages}
+    lanes.run({"alone": Lane([name for name in names if name not in in_lanes])})
     pythons = {name for name in names if name.startswith("python")}
     if pythons and pythons == set(summary.stages_without_tests):
         nothing = Summary(failures=[f"no test matches {markers}"])

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from tests.support.bystander import BystanderProcess
 from tests.support.cells import DRIVERS, POOLS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture(params=DRIVERS)
@@ -17,3 +23,11 @@ def driver(request: pytest.FixtureRequest) -> str:
 def pool(request: pytest.FixtureRequest) -> str:
     """Who shares submitters and contexts."""
     return str(request.param)
+
+
+@pytest.fixture(scope="package")
+def bystander_process() -> Iterator[BystanderProcess]:
+    """An initiator whose latency is measured."""
+    process = BystanderProcess()
+    yield process
+    process.close()

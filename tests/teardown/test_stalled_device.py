@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fairlead.testing.client import Client
+    from tests.support.bystander import BystanderProcess
     from tests.teardown.stalled import StallSetting
 
 pytestmark = pytest.mark.skipif(why_no_fuse() is not None, reason=str(why_no_fuse()))
@@ -47,27 +48,31 @@ def setting(
 
 @pytest.mark.quiet
 @pytest.mark.cell("teardown")
-def test_other_volumes_keep_their_latency(setting: StallSetting) -> None:
+def test_other_volumes_keep_their_latency(
+    setting: StallSetting, bystander_process: BystanderProcess
+) -> None:
     """A disk holds its requests."""
-    _others_keep_their_latency(setting, "hold")
+    _others_keep_their_latency(setting, bystander_process, "hold")
 
 
 @pytest.mark.quiet
 @pytest.mark.cell("teardown")
 @pytest.mark.parametrize("pool", ["shared"])
-def test_other_volumes_keep_their_latency_beside_a_frozen_disk(setting: StallSetting) -> None:
+def test_other_volumes_keep_their_latency_beside_a_frozen_disk(
+    setting: StallSetting, bystander_process: BystanderProcess
+) -> None:
     """A disk answers nothing at all; in the pool where most share a submitter with it."""
-    _others_keep_their_latency(setting, "freeze")
+    _others_keep_their_latency(setting, bystander_process, "freeze")
 
 
-def _others_keep_their_latency(setting: StallSetting, way: str) -> None:
-    calm_name = setting.target.target_name(CALM)
-    with Bystander(setting.target.portal, calm_name, "quiet") as quiet:
+def _others_keep_their_latency(setting: StallSetting, process: BystanderProcess, way: str) -> None:
+    portal, calm_name = setting.target.portal, setting.target.target_name(CALM)
+    with Bystander(process, portal, calm_name, "quiet") as quiet:
         time.sleep(MEASURED_S)
     clients = [setting.connect(STUCK, f"host-{number}") for number in range(CLIENTS)]
     setting.stall(way)
     tags = [(client, _mixed(client, number)) for client in clients for number in range(COMMANDS)]
-    with Bystander(setting.target.portal, calm_name, f"a stalled device ({way})") as during:
+    with Bystander(process, portal, calm_name, f"a stalled device ({way})") as during:
         time.sleep(MEASURED_S)
     setting.resume(way)
     for client, tag in tags:
