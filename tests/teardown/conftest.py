@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(params=DRIVERS)
+@pytest.fixture(scope="package", params=DRIVERS)
 def driver(request: pytest.FixtureRequest) -> str:
     """How I/O is submitted."""
     return str(request.param)
 
 
-@pytest.fixture(params=POOLS)
+@pytest.fixture(scope="package", params=POOLS)
 def pool(request: pytest.FixtureRequest) -> str:
     """Who shares submitters and contexts."""
     return str(request.param)
