@@ -118,24 +118,21 @@ class _Children:
                 self._running.discard(process)
 
     def end(self) -> None:
-        """Interrupts every group, as a terminal would, and kills what is still there later."""
+        """Interrupts the first of every group, which may clean up, and kills what is left later."""
         with self._lock:
             self._is_over = True
             running = list(self._running)
-        _signal_groups(running, signal.SIGINT)
+        for child in running:
+            child.send_signal(signal.SIGINT)
         deadline = time.monotonic() + _GOODBYE_S
         while any(child.poll() is None for child in running) and time.monotonic() < deadline:
             time.sleep(0.1)
-        _signal_groups(running, signal.SIGKILL)
+        for child in running:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
 
 
 _children = _Children()
-
-
-def _signal_groups(children: Sequence[subprocess.Popen[str]], number: signal.Signals) -> None:
-    for child in children:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, number)
 
 
 def run(command: Sequence[str], **environment: str) -> tuple[int, str]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # What a loaded machine of two cores does to any process; a target that waits for a hostile peer
 # is far above it.
 P99_MAX_MS: Final = 100.0
-# Enough for a thousand commands.
+# At least: the bystander also reads a thousand times.
 WATCHED_S: Final = 0.4
 # Everything that is not the data plane's buffers: Python, its connections, its log.
 OTHER_MEMORY_BYTES: Final = 160 << 20
