@@ -30,7 +30,7 @@ RESULTS = ROOT / ".results"
 
 _PROGRESS_S = 30.0
 # After an interruption: pytest stops the targets that its tests have started, and unmounts.
-_GOODBYE_S = 15.0
+_GOODBYE_S = 30.0
 
 _screen = threading.Lock()
 
