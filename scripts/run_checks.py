@@ -70,16 +70,23 @@ def fuzz(_summary: Summary, _markers: str | None) -> bool:
     return run(["fuzz/run", "3"])[0] == 0
 
 
-# What mostly waits, for devices, time limits, other processes to start and to end; two lanes of it.
+# What mostly waits, for devices, time limits, other processes to start and to end.
 PEERS = ("tests/hostile", "tests/teardown")
 DISKS = ("tests/durability", "tests/e2e")
+# What computes. The rest does as well, but some of it asks cargo, as other stages do.
+UNITS = ("tests/unit",)
 CONFORMANCE = ("tests/conformance",)
 
 
 def python(summary: Summary, markers: str | None) -> bool:
-    """Runs the Python tests that compute: all that are in none of the other stages."""
-    others = [f"--ignore={path}" for path in (*PEERS, *DISKS, *CONFORMANCE)]
-    return run_pytest("python", others, summary, markers)
+    """Runs the Python tests that no other stage takes."""
+    others = [f"--ignore={path}" for path in (*PEERS, *DISKS, *UNITS, *CONFORMANCE)]
+    return run_pytest("python", others, summary, markers, own="not quiet")
+
+
+def python_units(summary: Summary, markers: str | None) -> bool:
+    """Runs the tests of modules."""
+    return run_pytest("python-units", UNITS, summary, markers, own="not quiet")
 
 
 def python_peers(summary: Summary, markers: str | None) -> bool:
@@ -94,7 +101,8 @@ def python_disks(summary: Summary, markers: str | None) -> bool:
 
 def python_quiet(summary: Summary, markers: str | None) -> bool:
     """Runs the Python tests whose verdict depends on a quiet machine."""
-    return run_pytest("python-quiet", [*PEERS, *DISKS], summary, markers, own="quiet")
+    others = [f"--ignore={path}" for path in CONFORMANCE]
+    return run_pytest("python-quiet", others, summary, markers, own="quiet")
 
 
 def conformance(summary: Summary, _markers: str | None) -> bool:
@@ -151,6 +159,7 @@ STAGES: dict[str, Callable[[Summary, str | None], bool]] = {
     "rust": rust,
     "fuzz": fuzz,
     "python": python,
+    "python-units": python_units,
     "python-peers": python_peers,
     "python-disks": python_disks,
     "conformance": conformance,
@@ -162,7 +171,8 @@ LANES = {
     # Looks at what well-behaved initiators notice of others: first with the processor.
     "peers": Lane(["python-peers"]),
     "disks": Lane(["python-disks", "conformance"], niceness=5),
-    "computing": Lane(["lint", "rust", "fuzz", "python"], niceness=15),
+    "units": Lane(["python-units"], niceness=15),
+    "cargo": Lane(["lint", "rust", "fuzz", "python"], niceness=15),
 }
 
 

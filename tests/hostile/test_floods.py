@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from fairlead.testing.client import AsyncClient
     from tests.hostile.scene import Scene
 
+pytestmark = pytest.mark.quiet
+
 _BLOCKS: Final = 128
 _COMMANDS: Final = 32
 _LENGTH_BYTES: Final = _BLOCKS * BLOCK_BYTES

@@ -30,9 +30,10 @@ def test_python_stands_for_all_its_parts() -> None:
     assert run_checks.chosen(["fuzz", "python-peers"]) == ["fuzz", "python-peers"]
 
 
-def test_what_the_computing_stage_leaves_out_is_taken_by_another() -> None:
-    """A folder that is in no list is the computing stage's."""
-    taken = [*run_checks.PEERS, *run_checks.DISKS, *run_checks.CONFORMANCE]
+def test_each_folder_is_taken_by_one_stage() -> None:
+    """One that is in no list is taken by the stage "python"."""
+    lists = (run_checks.PEERS, run_checks.DISKS, run_checks.UNITS, run_checks.CONFORMANCE)
+    taken = [folder for folders in lists for folder in folders]
     assert len(taken) == len(set(taken))
     assert all((ROOT / folder).is_dir() for folder in taken)
 
