@@ -21,12 +21,8 @@ def test_what_needs_a_quiet_machine_is_in_no_lane() -> None:
 
 def test_python_stands_for_all_its_parts() -> None:
     assert run_checks.chosen(None) == list(run_checks.STAGES)
-    assert run_checks.chosen(["python"]) == [
-        "python",
-        "python-peers",
-        "python-disks",
-        "python-quiet",
-    ]
+    parts = ["python-units", "python-peers", "python-disks", "python-quiet"]
+    assert run_checks.chosen(["python"]) == ["python", *parts]
     assert run_checks.chosen(["fuzz", "python-peers"]) == ["fuzz", "python-peers"]
 
 
