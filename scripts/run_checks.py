@@ -170,9 +170,9 @@ STAGES: dict[str, Callable[[Summary, str | None], bool]] = {
 LANES = {
     # Looks at what well-behaved initiators notice of others: first with the processor.
     "peers": Lane(["python-peers"]),
-    "disks": Lane(["python-disks", "conformance"], niceness=5),
-    "units": Lane(["python-units"], niceness=15),
-    "cargo": Lane(["lint", "rust", "fuzz", "python"], niceness=15),
+    "disks": Lane(["python-disks", "conformance"], niceness=2),
+    "units": Lane(["python-units"], niceness=5),
+    "cargo": Lane(["lint", "rust", "fuzz", "python"], niceness=10),
 }
 
 
