@@ -1,7 +1,8 @@
-"""Runs every check of this repository, one stage after the other, and sums them up.
+"""Runs every check of this repository, and sums them up.
 
-A stage that fails does not stop the next one: one run tells everything that is wrong. The last
-lines are the table of drivers and pools, the skipped tests with their reasons, and the counts.
+Stages run in lanes side by side (scripts/lanes.py), and one that fails does not stop the others:
+one run tells everything that is wrong. The last lines are the table of drivers and pools, the
+skipped tests with their reasons, and the counts.
 
 Usage: python -m scripts.run_checks [--only STAGE]... [--pytest MARKERS]
 """
@@ -9,60 +10,22 @@ Usage: python -m scripts.run_checks [--only STAGE]... [--pytest MARKERS]
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import re
+import signal
 import subprocess
 import sys
-import time
-import xml.etree.ElementTree as ET
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.cell_table import Cells, empty_cells, render
+from scripts.check_summary import Summary, print_summary
+from scripts.lanes import RESULTS, ROOT, Lane, Lanes, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / ".results"
 PYTHON = sys.executable
 BIN = Path(PYTHON).parent
-
-
-@dataclass
-class Summary:
-    """What all stages together found."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    skips: list[tuple[str, str]] = field(default_factory=list)
-    cells: Cells = field(default_factory=lambda: defaultdict(Counter))
-    suite_notes: set[str] = field(default_factory=set)
-    """Tests of libiscsi's suite that did not plainly pass, as recorded, with its words."""
-    failed_stages: list[str] = field(default_factory=list)
-
-
-def run(command: Sequence[str], **environment: str) -> tuple[int, str]:
-    """Runs a command, showing its output as it comes, and returns its status and output."""
-    print("$", " ".join(command), flush=True)
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
-        lines = []
-        assert process.stdout is not None  # noqa: S101 -- for the type checker: PIPE was asked for
-        for line in process.stdout:
-            sys.stdout.write(line)
-            sys.stdout.flush()
-            lines.append(line)
-    return process.returncode, "".join(lines)
 
 
 def lint(_summary: Summary, _markers: str | None) -> bool:
@@ -107,84 +70,150 @@ def fuzz(_summary: Summary, _markers: str | None) -> bool:
     return run(["fuzz/run", "3"])[0] == 0
 
 
+# What mostly waits, for devices, time limits, other processes to start and to end.
+PEERS = ("tests/hostile", "tests/teardown")
+DISKS = ("tests/durability", "tests/e2e")
+# What computes. The rest does as well, but some of it asks cargo, as other stages do.
+UNITS = ("tests/unit",)
+CONFORMANCE = ("tests/conformance",)
+GUEST = ("tests/guest",)
+
+
 def python(summary: Summary, markers: str | None) -> bool:
-    """Runs the Python tests without those of other stages, and prints line and branch coverage."""
-    run([PYTHON, "-m", "coverage", "erase"])
-    command = [PYTHON, "-m", "coverage", "run", "-m", "pytest", "--ignore=tests/conformance"]
-    command.append("--ignore=tests/guest")
-    passed = run_pytest(command + (["-m", markers] if markers else []), "python", summary)
-    run([PYTHON, "-m", "coverage", "combine", "-q"])
-    run([PYTHON, "-m", "coverage", "report"])
-    return passed
+    """Runs the Python tests that no other stage takes."""
+    others = [f"--ignore={path}" for path in (*PEERS, *DISKS, *UNITS, *CONFORMANCE, *GUEST)]
+    return run_pytest("python", others, summary, markers, own="not quiet")
+
+
+def python_units(summary: Summary, markers: str | None) -> bool:
+    """Runs the tests of modules."""
+    return run_pytest("python-units", UNITS, summary, markers, own="not quiet")
+
+
+def python_peers(summary: Summary, markers: str | None) -> bool:
+    """Runs the Python tests of what peers do to sessions."""
+    return run_pytest("python-peers", PEERS, summary, markers, own="not quiet")
+
+
+def python_disks(summary: Summary, markers: str | None) -> bool:
+    """Runs the Python tests of what disks keep, and those with real initiators."""
+    return run_pytest("python-disks", DISKS, summary, markers, own="not quiet")
+
+
+def python_quiet(summary: Summary, markers: str | None) -> bool:
+    """Runs the Python tests whose verdict depends on a quiet machine."""
+    others = [f"--ignore={path}" for path in (*CONFORMANCE, *GUEST)]
+    return run_pytest("python-quiet", others, summary, markers, own="quiet")
 
 
 def conformance(summary: Summary, _markers: str | None) -> bool:
     """Runs libiscsi's conformance suite on every driver and pool."""
-    return run_pytest([PYTHON, "-m", "pytest", "tests/conformance"], "conformance", summary)
+    return run_pytest("conformance", CONFORMANCE, summary, None, has_coverage=False)
 
 
 def guest(summary: Summary, _markers: str | None) -> bool:
-    """Runs Linux's initiator in an emulated machine, briefly; `make guest` takes longer."""
-    return run_pytest([PYTHON, "-m", "pytest", "tests/guest", "-m", "not slow"], "guest", summary)
+    """Runs Linux in an emulated machine, as initiator and as host; `make guest` takes longer."""
+    return run_pytest("guest", GUEST, summary, None, own="not slow", has_coverage=False)
 
 
-def run_pytest(command: Sequence[str], name: str, summary: Summary) -> bool:
-    """Runs one pytest session and adds its counts, skips and cells to the summary."""
+def run_pytest(
+    name: str,
+    words: Sequence[str],
+    summary: Summary,
+    markers: str | None,
+    *,
+    own: str | None = None,
+    has_coverage: bool = True,
+) -> bool:
+    """Runs one pytest session and adds its counts, skips and cells to the summary.
+
+    Args:
+        name: the stage's.
+        words: arguments of pytest: what to run.
+        summary: takes what was found.
+        markers: the user's expression.
+        own: the stage's expression.
+        has_coverage: adds to the coverage data.
+    """
     report, cells = RESULTS / f"{name}.xml", RESULTS / f"{name}-cells.json"
     for old in (report, cells):
         old.unlink(missing_ok=True)
-    status, _ = run([*command, f"--junitxml={report}"], FAIRLEAD_CELLS=str(cells))
+    expression = " and ".join(f"({expression})" for expression in (own, markers) if expression)
+    status, _ = run(
+        [
+            *(PYTHON, "-m", *(["coverage", "run", "-m"] if has_coverage else []), "pytest"),
+            *(*words, f"--junitxml={report}", *(["-m", expression] if expression else [])),
+        ],
+        FAIRLEAD_CELLS=str(cells),
+    )
     if not report.exists() or not cells.exists():
         summary.counts["failed"] += 1
         return False
-    # The report was written by our own pytest just now.
-    for case in ET.parse(report).iter("testcase"):  # noqa: S314
-        test = f"{case.get('classname')}::{case.get('name')}"
-        skipped = case.find("skipped")
-        if case.find("failure") is not None or case.find("error") is not None:
-            summary.counts["failed"] += 1
-        elif skipped is not None:
-            summary.counts["skipped"] += 1
-            summary.skips.append((test, skipped.get("message") or "no reason given"))
-        else:
-            summary.counts["passed"] += 1
-        summary.suite_notes |= {
-            str(entry.get("value"))
-            for entry in case.iter("property")
-            if entry.get("name") == "recorded"
-        }
-    for check, driver, pool, counts in json.loads(cells.read_text()):
-        summary.cells[check, driver, pool].update(counts)
+    summary.add_pytest(report, cells)
+    # The user's expression may leave a stage without tests, but not every stage.
+    if status == NO_TESTS and markers:
+        summary.stages_without_tests.append(name)
+        return True
     return status == 0
 
+
+# pytest's own: nothing was collected.
+NO_TESTS = 5
 
 STAGES: dict[str, Callable[[Summary, str | None], bool]] = {
     "lint": lint,
     "rust": rust,
     "fuzz": fuzz,
     "python": python,
+    "python-units": python_units,
+    "python-peers": python_peers,
+    "python-disks": python_disks,
     "conformance": conformance,
     "guest": guest,
+    "python-quiet": python_quiet,
+}
+
+# Lanes go side by side. A stage that is in none is run by itself when all of them have ended.
+LANES = {
+    # Looks at what well-behaved initiators notice of others: first with the processor.
+    "peers": Lane(["python-peers"]),
+    "disks": Lane(["python-disks", "conformance"], niceness=2),
+    "units": Lane(["python-units", "guest"], niceness=5),
+    "cargo": Lane(["lint", "rust", "fuzz", "python"], niceness=10),
 }
 
 
-def print_summary(summary: Summary, *, whole: bool) -> None:
-    """Prints what all stages found; an empty cell of a whole run is a failure."""
-    if summary.cells:
-        print("\n== driver x pool", render(summary.cells), sep="\n")
-    if whole:
-        for cell in empty_cells(summary.cells):
-            print(f"empty cell: {cell}")
-            summary.counts["failed"] += 1
-    if summary.skips:
-        print(f"\n== {len(summary.skips)} skipped")
-        for test, reason in summary.skips:
-            print(f"{test}: {reason}")
-    if summary.suite_notes:
-        print(f"\n== {len(summary.suite_notes)} recorded exceptions in libiscsi's suite")
-        print(*sorted(summary.suite_notes), sep="\n")
-    if summary.failed_stages:
-        print("\nfailed:", ", ".join(summary.failed_stages))
+def chosen(only: Sequence[str] | None) -> list[str]:
+    """Names the stages asked for; "python" stands for all whose names begin so."""
+    return [
+        name for name in STAGES if only is None or name in only or name.partition("-")[0] in only
+    ]
+
+
+def run_stages(names: Sequence[str], markers: str | None) -> Summary:
+    """Runs the stages, as far as possible side by side."""
+    summary, lock = Summary(), threading.Lock()
+
+    def perform(name: str) -> None:
+        found = Summary()
+        has_passed = STAGES[name](found, markers)
+        with lock:
+            summary.add(name, found, has_passed=has_passed)
+
+    lanes = Lanes(perform)
+    lanes.run(
+        {
+            lane: Lane([stage for stage in stages if stage in names], niceness)
+            for lane, (stages, niceness) in LANES.items()
+        }
+    )
+    in_lanes = {stage for lane in LANES.values() for stage in lane.stages}
+    lanes.run({"alone": Lane([name for name in names if name not in in_lanes])})
+    pythons = {name for name in names if name.startswith("python")}
+    if pythons and pythons == set(summary.stages_without_tests):
+        nothing = Summary(failures=[f"no test matches {markers}"])
+        summary.add("python", nothing, has_passed=False)
+    return summary
 
 
 def main() -> int:
@@ -194,19 +223,21 @@ def main() -> int:
     parser.add_argument("--pytest", metavar="MARKERS", help="expression for the Python tests")
     arguments = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
-    summary = Summary()
-    for name in arguments.only or STAGES:
-        started = time.monotonic()
-        print(f"\n== {name}", flush=True)
-        if not STAGES[name](summary, arguments.pytest):
-            summary.failed_stages.append(name)
-            # A stage without tests of its own (lint) must show in the counts as well.
-            summary.counts["failed"] += not summary.counts["failed"]
-        print(f"== {name}: {time.monotonic() - started:.0f} s", flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    names = chosen(arguments.only)
+    has_python = any(name.startswith("python") for name in names)
+    if has_python:
+        subprocess.run([PYTHON, "-m", "coverage", "erase"], cwd=ROOT, check=True)
+    try:
+        summary = run_stages(names, arguments.pytest)
+    except KeyboardInterrupt:
+        print("interrupted")
+        return 130
+    if has_python:
+        for command in (["combine", "-q"], ["report"]):
+            subprocess.run([PYTHON, "-m", "coverage", *command], cwd=ROOT, check=False)
     print_summary(summary, whole=arguments.only is None)
-    counts = summary.counts
-    print(f"\n{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
-    return int(bool(summary.failed_stages or counts["failed"]))
+    return int(bool(summary.failed_stages or summary.counts["failed"]))
 
 
 if __name__ == "__main__":

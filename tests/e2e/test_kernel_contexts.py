@@ -41,6 +41,7 @@ def _why_no_bfq() -> str | None:
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.quiet,
     pytest.mark.root,
     pytest.mark.skipif(_why_no_bfq() is not None, reason=str(_why_no_bfq())),
 ]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.quiet,
     pytest.mark.root,
     pytest.mark.skipif(why_no_disks() is not None, reason=str(why_no_disks())),
 ]

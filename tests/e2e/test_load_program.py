@@ -18,7 +18,7 @@ from tests.support.disk_client import FuseDisk, why_no_fuse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.e2e]
+pytestmark = [pytest.mark.e2e, pytest.mark.quiet]
 
 
 @pytest.fixture(scope="module")

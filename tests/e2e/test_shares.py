@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fairlead.testing.client import Client
     from tests.support.server import Server
 
-pytestmark = [pytest.mark.e2e]
+pytestmark = [pytest.mark.e2e, pytest.mark.quiet]
 ANNA = "iqn.2026-01.example.shares:anna"
 BEN = "iqn.2026-01.example.shares:ben"
 READS = 10

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from fairlead.testing.client import connect
 from tests.support.disk_client import FuseDisk
 from tests.support.target_process import ServedVolume, TargetProcess
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,21 +30,40 @@ STALL_S: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class StallSetting:
-    """The parts of one test.
+    """The parts of a test.
 
     Attributes:
         target: serves both volumes.
         disk: behind the volume ``stuck``.
+        clients: all that have logged in since `renew`.
     """
 
     target: TargetProcess
     disk: FuseDisk
+    clients: list[Client] = field(default_factory=list)
+
+    def renew(self) -> None:
+        """Let the disk hold zeros, as at first."""
+        os.truncate(self.disk.path, 0)
+        os.truncate(self.disk.path, SIZE_BYTES)
+        self.disk.trace()
+
+    def clear(self) -> None:
+        """Let the disk go on, log everybody out, and wait until the target has forgotten them."""
+        self.disk.thaw()
+        self.disk.resume()
+        for client in self.clients:
+            client.close()
+        self.clients.clear()
+        wait_until(lambda: not self.target.sessions(), "every session is over")
+        wait_until(lambda: not self.target.contexts(), "every context is released")
 
     def connect(self, volume: str, name: str, **keys: Any) -> Client:
         """Log in to a volume under a name of the given host, with no unit attention pending."""
         initiator = f"iqn.2026-01.example.stalled:{name}"
         target_name = self.target.target_name(volume)
         client = connect(self.target.portal, target_name, initiator, **keys)
+        self.clients.append(client)
         client.block_bytes = BLOCK_BYTES
         client.test_unit_ready()
         return client

@@ -64,6 +64,7 @@ def test_sessions_end_and_leave_nothing(
     record_property("count_passed", TEARDOWNS)
 
 
+@pytest.mark.quiet
 def test_stop_under_load_ends_in_time(driver: str, tmp_path: Path) -> None:
     """SIGTERM drains and stops within 5 s where the devices answer."""
     rng = random.Random(SEED)

@@ -82,6 +82,7 @@ def test_the_block_is_read_as_it_was_meant() -> None:
     }
 
 
+@pytest.mark.quiet
 def test_a_table_a_sentence_and_a_block(image: Path) -> None:
     result = run(app, ["calibrate", str(image), "--seconds", "0.02"], env=ENVIRONMENT)
     assert result.exit_code == 0, result.output
@@ -91,6 +92,7 @@ def test_a_table_a_sentence_and_a_block(image: Path) -> None:
     assert len(result.stderr.splitlines()) == 4
 
 
+@pytest.mark.quiet
 def test_json_is_the_whole_of_it(image: Path) -> None:
     words = ["calibrate", str(image), "--overwrite", "--seconds", "0.02", "--json"]
     result = run(app, words, env=ENVIRONMENT)

@@ -159,6 +159,7 @@ def test_what_is_left_is_told_and_shrinks(image: Path) -> None:
     ]
 
 
+@pytest.mark.quiet
 def test_the_data_planes_own_driver_measures(image: Path) -> None:
     device = MadeUpDevice()
     measured(device, str(image))
