@@ -176,9 +176,9 @@ STAGES: dict[str, Callable[[Summary, str | None], bool]] = {
 # Lanes go side by side. A stage that is in none is run by itself when all of them have ended.
 LANES = {
     # Looks at what well-behaved initiators notice of others: first with the processor.
-    "peers": Lane(["python-peers"]),
+    "peers": Lane(["python-peers", "guest"]),
     "disks": Lane(["python-disks", "conformance"], niceness=2),
-    "units": Lane(["python-units", "guest"], niceness=5),
+    "units": Lane(["python-units"], niceness=5),
     "cargo": Lane(["lint", "rust", "fuzz", "python"], niceness=10),
 }
 
