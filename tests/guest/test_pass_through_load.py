@@ -30,6 +30,13 @@ FAMILIES: Final = (
     *("SCSI.Verify16", "SCSI.Prefetch10", "SCSI.Prefetch16", "SCSI.Unmap", "SCSI.WriteSame10"),
     *("SCSI.WriteSame16", "SCSI.CompareAndWrite"),
 )
+# What libiscsi does otherwise where it opens a node: there it takes CONDITION MET, which PRE-FETCH
+# ends with, for an error, and it moves at most 120 KiB by one command. By a session it also tries
+# COMPARE AND WRITE with 256 blocks, of which the CDB's field of eight bits says 0.
+ONLY_BY_A_SESSION: Final = (
+    *("SCSI.Prefetch10", "SCSI.Prefetch16"),
+    *("SCSI.CompareAndWrite.Simple", "SCSI.CompareAndWrite.Miscompare"),
+)
 DEPTH: Final = 16
 
 
@@ -44,7 +51,7 @@ def test_libiscsi_gives_the_verdicts_that_it_gives_the_disk(
     storage: Storage, figures: Figures
 ) -> None:
     disk = storage.add_disk()
-    tests = listed_tests(FAMILIES)
+    tests = [test for test in listed_tests(FAMILIES) if not test.startswith(ONLY_BY_A_SESSION)]
     own = {test: locally(storage, test, f"/dev/{disk.sg}") for test in tests}
     with storage.serving({"disk": storage.passed(disk, timeout="20s")}):
         ours = {test: run_test(test, storage.url("disk"), timeout_s=120) for test in tests}
