@@ -233,7 +233,7 @@ impl Engine {
     }
 
     /// Raises a unit attention for these sessions' nexuses with a unit; those that do not have it
-    /// are passed over, and so is a code that is not one of ours.
+    /// are passed over.
     ///
     /// # Errors
     /// The unit is unknown.
@@ -258,9 +258,9 @@ impl Engine {
         unit: u32,
         aborted: Arc<[u64]>,
     ) -> Result<(), EngineError> {
-        let logical_unit = self.find_unit(unit)?.id;
+        let volume = self.find_unit(unit)?.volume.id;
         let whom = Whom::These(aborted);
-        let message = Message::AnswerSettled { upcall, logical_unit, whom };
+        let message = Message::AnswerSettled { upcall, volume, whom };
         self.shared.post(submitter_of(upcall), message);
         Ok(())
     }

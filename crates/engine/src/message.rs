@@ -87,10 +87,10 @@ pub enum Message {
     Quiesced(u64),
     /// A range was released: who waits may try again.
     RangeReleased,
-    /// Abort the tasks of a unit. Answered by `Aborted`.
+    /// Abort the tasks of a volume. Answered by `Aborted`.
     AbortUnit {
-        /// Which volume's unit.
-        logical_unit: u32,
+        /// Which volume: its units are one logical unit to SCSI.
+        volume: u32,
         /// Of which sessions.
         whom: Whom,
         /// Unit attention for them.
@@ -113,12 +113,12 @@ pub enum Message {
         /// Additional sense code and qualifier.
         asc: u16,
     },
-    /// Abort tasks of a unit everywhere, then answer an upcall of this submitter with GOOD.
+    /// Abort tasks of a volume everywhere, then answer an upcall of this submitter with GOOD.
     AnswerSettled {
         /// Which upcall; its own task is not aborted.
         upcall: u64,
-        /// Which unit.
-        logical_unit: u32,
+        /// Which volume.
+        volume: u32,
         /// Of which sessions.
         whom: Whom,
     },

@@ -240,8 +240,12 @@ impl Events {
     /// Tells the control plane.
     pub fn tell(&self, event: Event) {
         let mut queue = lock(&self.queue);
-        let is_note =
-            matches!(event, Event::ProtocolNote { .. } | Event::KernelContextFailed { .. });
+        let is_note = matches!(
+            event,
+            Event::ProtocolNote { .. }
+                | Event::KernelContextFailed { .. }
+                | Event::DeviceFailed { .. }
+        );
         if is_note && queue.events.len() >= NOTES_MAX {
             return;
         }

@@ -5,6 +5,7 @@ use fairlead_engine::passthrough::{
     Failure, Rule, Rules, Settings, Single, Treatment, Whereabouts,
 };
 use fairlead_engine::volume::Kind;
+use fairlead_proto::scsi::table::Access;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -22,6 +23,7 @@ pub(crate) fn to_pass_through(dict: &Bound<'_, PyDict>) -> PyResult<Settings> {
             treatment: found.ok_or_else(unknown)?,
             is_harmless: item(&rule, "is_harmless")?,
             attention: item(&rule, "attention")?,
+            access: item::<Option<u8>>(&rule, "access")?.and_then(Access::from_number),
         };
         rules.add(item(&rule, "opcode")?, item(&rule, "service_action")?, what);
     }
@@ -48,6 +50,7 @@ fn name_of(failure: Failure) -> &'static str {
         Failure::Aborted => "aborted",
         Failure::Busy => "busy",
         Failure::Unsendable => "not sendable",
+        Failure::Reset => "reset",
         Failure::Broken => "broken",
     }
 }

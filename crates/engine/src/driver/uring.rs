@@ -138,7 +138,11 @@ fn completion(entry: &cqueue::Entry) -> Option<Completion> {
         tag::FILE => Completion::Io { token: low, result },
         tag::WAKE => Completion::Woken,
         // One that was ended tells nothing.
-        tag::READY if result >= 0 => Completion::Ready { watch: connection, events: result as i16 },
+        tag::READY if result == -libc::ECANCELED => return None,
+        tag::READY => {
+            let events = i16::try_from(result).ok().filter(|events| *events >= 0);
+            Completion::Ready { watch: connection, events: events.unwrap_or(libc::POLLERR) }
+        }
         _ => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! The device of a pass-through volume: where it is, and what is to be observed with it.
 
-use super::iscsi::{IscsiLink, Isid};
+use super::iscsi::{IscsiLink, Isid, OpenError};
 use super::{Link, Rules, SgLink};
 use crate::clock;
 use crate::volume::Kind;
@@ -47,7 +47,7 @@ pub struct Device {
     /// What is to be observed.
     pub settings: Settings,
     /// Keeps this host from using the same disk.
-    guard: Option<File>,
+    _guard: Option<File>,
 }
 
 impl Device {
@@ -66,12 +66,7 @@ impl Device {
             Some(Err(error)) if error.raw_os_error() == Some(libc::ENOMEDIUM) => None,
             guard => guard.transpose()?,
         };
-        Ok(Self { at, settings, guard })
-    }
-
-    /// The disk of an sg device is held exclusively.
-    pub fn is_guarded(&self) -> bool {
-        self.guard.is_some()
+        Ok(Self { at, settings, _guard: guard })
     }
 }
 
@@ -106,7 +101,13 @@ pub fn open_link(at: &Whereabouts, commands_max: usize) -> io::Result<Box<dyn Li
         Kind::Iscsi => {
             let name = &at.initiator_name;
             let link = IscsiLink::open(&at.path, name, next_isid(), clock::now());
-            Ok(Box::new(link.map_err(io::Error::other)?))
+            Ok(Box::new(link.map_err(|error| match error {
+                // Python knows what to do about that by its number.
+                OpenError::NoLibrary(_) | OpenError::ForeignLibrary(_) => {
+                    io::Error::from_raw_os_error(libc::ELIBACC)
+                }
+                error => io::Error::other(error),
+            })?))
         }
         _ => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),
     }

@@ -12,8 +12,8 @@ mod sg;
 mod single;
 
 pub use device::{Device, Settings, Whereabouts, open_link};
-pub use outcome::{Failure, Outcome, SENSE_BYTES_MAX};
-pub use rules::{Rule, Rules, Treatment, whole_cdb};
+pub use outcome::{Failure, Outcome, SENSE_BYTES_MAX, attention_in};
+pub use rules::{Rule, Rules, Treatment, asks_for_aca, whole_cdb};
 pub use sg::SgLink;
 pub use single::Single;
 
@@ -64,7 +64,8 @@ pub struct Watch {
     pub events: i16,
 }
 
-/// One submitter's way to a device. One thread uses it, and no method waits.
+/// One submitter's way to a device. One thread uses it, and no method waits for the device. (Linux's
+/// sg driver may wait for a place of the host adapter's queue, which other devices of it can fill.)
 ///
 /// A command that was submitted ends exactly once, in [`Link::ready`] or [`Link::tick`], whatever
 /// becomes of the device; until then its memory is in use.
@@ -100,6 +101,16 @@ pub trait Link: Send {
     /// Why the device cannot be reached now; `None`: it can, or that is not known yet.
     fn trouble(&self) -> Option<&str> {
         None
+    }
+
+    /// Sessions that it has had. With each it is a new nexus to the device, which says so once.
+    fn sessions(&self) -> u32 {
+        0
+    }
+
+    /// It leads nowhere any more, and nothing is out on it.
+    fn is_over(&self) -> bool {
+        false
     }
 
     /// Commands that may be out at a time.

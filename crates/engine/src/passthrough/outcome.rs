@@ -19,6 +19,8 @@ pub enum Failure {
     Busy,
     /// The command is not one that can be sent this way (too long, too much data).
     Unsendable,
+    /// It was reset by this host or adapter, with everything that was out.
+    Reset,
     /// Something else on the way: an adapter's or a driver's error.
     Broken,
 }
@@ -30,6 +32,7 @@ impl Failure {
             Self::Gone => Some("it is gone, or cannot be reached"),
             Self::TimedOut => Some("a command did not end in time, and was aborted"),
             Self::Broken => Some("the way to it is broken"),
+            Self::Reset => Some("it was reset"),
             Self::Aborted | Self::Busy | Self::Unsendable => None,
         }
     }
@@ -37,12 +40,13 @@ impl Failure {
 
 /// The sense data that an initiator gets for a failure; `None`: the status is BUSY.
 /// Spec: SPC-4, additional sense codes.
-const SENSE_OF: [(Failure, Option<Sense>); 6] = [
+const SENSE_OF: [(Failure, Option<Sense>); 7] = [
     (Failure::Gone, Some(Sense::NOT_READY)),
     (Failure::TimedOut, Some(Sense::COMMAND_TIMEOUT)),
     (Failure::Aborted, Some(Sense::COMMAND_ABORTED)),
     (Failure::Busy, None),
     (Failure::Unsendable, Some(Sense::INVALID_FIELD_IN_CDB)),
+    (Failure::Reset, Some(Sense::COMMAND_ABORTED)),
     (Failure::Broken, Some(Sense::INTERNAL_FAILURE)),
 ];
 
@@ -93,20 +97,49 @@ impl Outcome {
     }
 
     /// Additional sense code and qualifier of a unit attention, `asc << 8 | ascq`.
-    /// Spec: SPC-4, sense data.
     pub fn unit_attention(&self) -> Option<u16> {
-        const UNIT_ATTENTION: u8 = 0x6;
-        let sense = self.sense();
-        let (key, place) = match sense.first()? & 0x7F {
-            0x70 => (*sense.get(2)?, 12),
-            0x72 => (*sense.get(1)?, 2),
-            // Deferred errors are about earlier commands.
-            _ => return None,
-        };
-        let is_one = self.status == status::CHECK_CONDITION && key & 0x0F == UNIT_ATTENTION;
-        let code = sense.get(place..place + 2)?;
-        is_one.then(|| code.iter().fold(0, |code, byte| code << 8 | u16::from(*byte)))
+        (self.status == status::CHECK_CONDITION).then(|| attention_in(self.sense())).flatten()
     }
+
+    /// What the device said where there was room for so much data, and an adapter or a target said
+    /// that so much of it has not moved. Not all of them say so of commands that have failed.
+    pub fn heard(status: u8, sense: &[u8], room_bytes: u32, residual_bytes: u32) -> Self {
+        let has_failed = status == status::CHECK_CONDITION && residual_bytes == 0;
+        let is_about_data = key_of(sense).is_some_and(|key| KEYS_WITH_DATA.contains(&key));
+        let moved = match has_failed && !is_about_data {
+            true => 0,
+            false => room_bytes.saturating_sub(residual_bytes),
+        };
+        // Spec: RFC 7143 §11.4.7, with CHECK CONDITION there is sense data.
+        match status == status::CHECK_CONDITION && sense.is_empty() {
+            true => Self::said(status, &Sense::NONE.encode(), moved),
+            false => Self::said(status, sense, moved),
+        }
+    }
+}
+
+/// Sense keys of commands that may have moved data: NO SENSE, RECOVERED ERROR, MEDIUM ERROR, BLANK
+/// CHECK.
+const KEYS_WITH_DATA: [u8; 4] = [0x0, 0x1, 0x3, 0x8];
+
+/// The sense key of a current error. Spec: SPC-4, sense data.
+fn key_of(sense: &[u8]) -> Option<u8> {
+    let place = match sense.first()? & 0x7F {
+        0x70 => 2,
+        0x72 => 1,
+        // Deferred errors are about earlier commands.
+        _ => return None,
+    };
+    sense.get(place).map(|key| key & 0x0F)
+}
+
+/// Additional sense code and qualifier, where sense data tells a unit attention.
+pub fn attention_in(sense: &[u8]) -> Option<u16> {
+    const UNIT_ATTENTION: u8 = 0x6;
+    let place = if sense.first()? & 0x7F == 0x70 { 12 } else { 2 };
+    let code = sense.get(place..place + 2)?;
+    (key_of(sense)? == UNIT_ATTENTION)
+        .then(|| code.iter().fold(0, |code, byte| code << 8 | u16::from(*byte)))
 }
 
 #[cfg(test)]
@@ -126,6 +159,21 @@ mod tests {
         assert_eq!(said(&deferred).unit_attention(), None);
         assert_eq!(said(&Sense::READ_ERROR.encode()).unit_attention(), None);
         assert_eq!(said(&[0x70, 0, 6]).unit_attention(), None, "cut off");
+    }
+
+    #[test]
+    fn a_command_that_failed_without_a_residual_has_moved_what_its_error_is_about() {
+        let heard = |status, sense: &[u8], residual| {
+            Outcome::heard(status, sense, 4096, residual).transferred_bytes
+        };
+        assert_eq!(heard(status::GOOD, &[], 0), 4096);
+        let refused = Sense::INVALID_FIELD_IN_CDB.encode();
+        assert_eq!(heard(status::CHECK_CONDITION, &refused, 0), 0);
+        assert_eq!(heard(status::CHECK_CONDITION, &refused, 1024), 3072, "somebody has counted");
+        assert_eq!(heard(status::CHECK_CONDITION, &Sense::READ_ERROR.encode(), 0), 4096);
+        assert_eq!(heard(status::CHECK_CONDITION, &[], 0), 0);
+        let silent = Outcome::heard(status::CHECK_CONDITION, &[], 0, 0);
+        assert_eq!(Sense::decode(silent.sense()), Some(Sense::NONE));
     }
 
     #[test]

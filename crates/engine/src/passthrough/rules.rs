@@ -3,6 +3,7 @@
 
 use super::CDB_BYTES_MAX;
 use fairlead_proto::iscsi::ahs::{EXTENDED_CDB_BYTES, ExtendedCdb};
+use fairlead_proto::scsi::table::Access;
 
 /// What becomes of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +41,14 @@ pub struct Rule {
     /// What the other nexuses have to hear when it has gone well, as additional sense code and
     /// qualifier: to the device we all are one nexus, which knows.
     pub attention: Option<u16>,
+    /// What it needs of a unit that another nexus has reserved; `None`: as the command table says.
+    pub access: Option<Access>,
 }
 
 impl Rule {
     /// For commands that no rule names: they are the device's and its vendor's business.
     pub const UNKNOWN: Self =
-        Self { treatment: Treatment::Pass, is_harmless: false, attention: None };
+        Self { treatment: Treatment::Pass, is_harmless: false, attention: None, access: None };
 }
 
 /// The rules for one operation code.
@@ -94,6 +97,19 @@ impl Rules {
     }
 }
 
+/// NACA: the initiator wants the device to stop for it after an error. To the device we are one
+/// initiator, and nobody else could clear that. Spec: SAM-5, CONTROL byte.
+pub fn asks_for_aca(cdb: &[u8; 16], cdb_bytes: u8) -> bool {
+    const NACA: u8 = 0x04;
+    let place = match cdb[0] {
+        VARIABLE_LENGTH => 1,
+        // Vendors need not have a CONTROL byte.
+        0xC0.. => return false,
+        _ => usize::from(cdb_bytes) - 1,
+    };
+    cdb.get(place).is_some_and(|control| control & NACA != 0)
+}
+
 /// The whole CDB and its length; `None`: it is longer than what is passed on, or not as long as it
 /// says itself. iSCSI does not tell lengths up to 16, the operation code does, and for those of vendors
 /// whatever is not zero behind. Spec: SPC-4, operation code.
@@ -121,7 +137,7 @@ pub fn whole_cdb(cdb: &[u8; 16], extended: &ExtendedCdb) -> Option<([u8; CDB_BYT
 
 #[cfg(test)]
 mod tests {
-    use super::{Rule, Rules, Treatment, whole_cdb};
+    use super::{Rule, Rules, Treatment, asks_for_aca, whole_cdb};
     use fairlead_proto::iscsi::ahs::ExtendedCdb;
 
     fn cdb(bytes: &[u8]) -> [u8; 16] {
@@ -132,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_service_action_has_a_rule_of_its_own_or_its_operation_codes() {
-        let rule = |treatment| Rule { treatment, is_harmless: true, attention: None };
+        let rule = |treatment| Rule { treatment, is_harmless: true, ..Rule::UNKNOWN };
         let mut rules = Rules::default();
         rules.add(0xA3, None, rule(Treatment::Pass));
         rules.add(0xA3, Some(0x0A), rule(Treatment::Refuse));
@@ -161,6 +177,22 @@ mod tests {
         ] {
             assert_eq!(length(bytes), Some(expected), "{bytes:x?}");
         }
+    }
+
+    #[test]
+    fn naca_is_found_in_the_control_byte_alone() {
+        let asks = |bytes: &[u8]| {
+            let cdb = cdb(bytes);
+            let (_, length) = whole_cdb(&cdb, &ExtendedCdb { bytes: [0; 16], length: 16 }).unwrap();
+            asks_for_aca(&cdb, length)
+        };
+        assert!(asks(&[0x12, 0, 0, 0, 0, 4]));
+        assert!(!asks(&[0x12, 4, 4, 4, 4, 0]));
+        assert!(asks(&[0x28, 0, 0, 0, 0, 0, 0, 0, 0, 4]));
+        assert!(asks(&[0x88, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4]));
+        assert!(asks(&[0x7F, 4, 0, 0, 0, 0, 0, 24]));
+        assert!(!asks(&[0x7F, 0, 0, 0, 0, 4, 0, 24, 4]));
+        assert!(!asks(&[0xC1, 4, 4, 4, 4, 4]));
     }
 
     #[test]

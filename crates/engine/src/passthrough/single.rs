@@ -8,6 +8,8 @@ use std::io;
 /// A link for one command at a time; its calls wait.
 pub struct Single {
     link: Box<dyn Link>,
+    /// Of the last command.
+    token: u64,
 }
 
 /// How long a command that has been given up may take until it is over.
@@ -19,7 +21,7 @@ impl Single {
     /// # Errors
     /// See [`open_link`].
     pub fn open(at: &Whereabouts) -> io::Result<Self> {
-        Ok(Self { link: open_link(at, 1)? })
+        Ok(Self { link: open_link(at, 1)?, token: 0 })
     }
 
     /// Sends a command of 6 to 16 bytes that gives at most so much data, and waits for its end.
@@ -47,7 +49,8 @@ impl Single {
             timeout_ns,
         };
         let begun = clock::now();
-        if let Err(failure) = self.link.submit(0, &command, begun) {
+        self.token += 1;
+        if let Err(failure) = self.link.submit(self.token, &command, begun) {
             return Ok(Outcome::failed(failure));
         }
         let gives_up_at = begun.saturating_add(timeout_ns).saturating_add(ABORT_PATIENCE);
@@ -56,7 +59,7 @@ impl Single {
             let now = clock::now();
             if self.link.trouble().is_some() {
                 // It would be tried again; who asks wants to know now.
-                self.link.abort(0, now);
+                self.link.abort(self.token, now);
             }
             if now > gives_up_at {
                 // Its memory may still be written to.
@@ -87,7 +90,12 @@ impl Single {
             return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
         }
         let now = clock::now();
-        let mut over = |_, outcome| *ended = Some(outcome);
+        let own = self.token;
+        let mut over = |token, outcome| {
+            if token == own {
+                *ended = Some(outcome);
+            }
+        };
         for told in polled.iter().filter(|told| told.revents != 0) {
             self.link.ready(told.fd, told.revents, now, &mut over);
         }

@@ -336,7 +336,9 @@ impl DeviceQueue {
             (Some(answered), Some(_)) => answered.push(cost_ns),
             (_, took_ns) => {
                 self.scheduler.complete(cost_ns);
-                if let Some(took_ns) = took_ns {
+                // How long one takes without data says nothing about reads and writes.
+                let is_told = operation.kind != Kind::Pass(Way::None);
+                if let Some(took_ns) = took_ns.filter(|_| is_told) {
                     // By what was said: that does not change from one request to the next.
                     let kind = busy::Kind::of(direction, estimate_ns <= self.small_ns);
                     self.window.completed(kind, estimate_ns, took_ns);

@@ -16,6 +16,8 @@ struct Open {
     watches: Vec<(u32, Watch)>,
     /// Its watches may have to change.
     is_touched: bool,
+    /// The session in which the device has answered something else than that we are new to it.
+    greeted: u32,
 }
 
 /// All links of one submitter: few, so they are searched.
@@ -53,6 +55,8 @@ impl Links {
 
     /// The link of a volume, which is opened when it is first wanted, and again if that has failed.
     fn of(&mut self, volume: &Volume) -> Option<&mut Open> {
+        // Its watches are over with what was out.
+        self.open.retain(|open| open.volume != volume.id || !open.link.is_over());
         let found = self.open.iter().position(|open| open.volume == volume.id);
         let place = match found {
             Some(place) => place,
@@ -65,11 +69,30 @@ impl Links {
                     link,
                     watches: Vec::new(),
                     is_touched: true,
+                    greeted: 0,
                 });
                 self.open.len() - 1
             }
         };
         self.open.get_mut(place)
+    }
+
+    /// Whether this unit attention says only that our own session is new: nothing has happened to
+    /// anybody else. Whatever else a device says, it has said that before.
+    pub(super) fn is_greeting(&mut self, volume: &Volume, asc: u16) -> bool {
+        /// POWER ON, RESET, OR BUS DEVICE RESET; I_T NEXUS LOSS.
+        const GREETINGS: [u16; 3] = [0x2900, 0x2901, 0x2907];
+        let Some(open) = self.open.iter().find(|open| open.volume == volume.id) else {
+            return false;
+        };
+        GREETINGS.contains(&asc) && open.greeted != open.link.sessions()
+    }
+
+    /// The device has answered something else than a greeting.
+    pub(super) fn has_greeted(&mut self, volume: &Volume) {
+        if let Some(open) = self.open.iter_mut().find(|open| open.volume == volume.id) {
+            open.greeted = open.link.sessions();
+        }
     }
 
     /// A volume is no more.

@@ -40,7 +40,7 @@ const NOTHING: u64 = 0;
 /// COMMANDS CLEARED BY ANOTHER INITIATOR.
 pub(super) const COMMANDS_CLEARED: u16 = 0x2F00;
 /// BUS DEVICE RESET FUNCTION OCCURRED.
-const RESET_OCCURRED: u16 = 0x2903;
+pub(super) const RESET_OCCURRED: u16 = 0x2903;
 
 /// An abort that waits for tasks to end.
 #[derive(Debug, Clone, Copy)]
@@ -149,7 +149,8 @@ impl Submitter {
                 }
             }
             function::ABORT_TASK_SET => {
-                self.abort_unit_of(session, index, lun, group, NOTHING);
+                let lun = lun.into_iter().collect::<Vec<_>>();
+                self.abort_unit_of(session, index, &lun, group, NOTHING);
             }
             function::CLEAR_TASK_SET => {
                 self.abort_unit_everywhere(session, index, lun, COMMANDS_CLEARED, group);
@@ -166,13 +167,13 @@ impl Submitter {
         self.one_aborted_here(session, index, group);
     }
 
-    /// Aborts the tasks of one unit in one session, except the one of this upcall. Returns whether
+    /// Aborts the tasks of these LUNs of one session, except the one of this upcall. Returns whether
     /// there were any.
     fn abort_unit_of(
         &mut self,
         session: &mut Session,
         index: u32,
-        lun: Option<usize>,
+        luns: &[usize],
         group: u64,
         spared: u64,
     ) -> bool {
@@ -180,7 +181,8 @@ impl Submitter {
         for slot in 0..session.jobs.len() as Slot {
             let job = session.job(slot);
             let is_spared = job.place == Place::Upcall && job.upcall == spared;
-            let is_meant = job.place != Place::Empty && job.lun == lun && !is_spared;
+            let is_of_it = job.lun.is_some_and(|lun| luns.contains(&lun));
+            let is_meant = job.place != Place::Empty && is_of_it && !is_spared;
             if is_meant && !session.is_answered(slot) {
                 self.abort(session, index, slot, Some(group));
                 has_any = true;
@@ -197,25 +199,30 @@ impl Submitter {
         attention: u16,
         group: u64,
     ) {
-        let Some(unit) = lun.and_then(|lun| session.luns.get(lun)).map(|lun| lun.unit.id) else {
-            return;
-        };
+        let found = lun.and_then(|lun| session.luns.get(lun));
+        let Some(volume) = found.map(|lun| lun.unit.volume.id) else { return };
         if attention == RESET_OCCURRED {
             self.reset_reservation(session, lun);
         }
-        self.abort_unit_of(session, index, lun, group, NOTHING);
+        let luns = session.luns_of(volume);
+        self.abort_unit_of(session, index, &luns, group, NOTHING);
         // It has done so itself.
         let others = Whom::AllBut(session.record.id);
-        self.abort_unit_of_those(unit, &others, attention, group, NOTHING);
-        self.have_others_abort(unit, &others, attention, group);
+        self.abort_unit_of_those(volume, &others, attention, group, NOTHING);
+        self.have_others_abort(volume, &others, attention, group);
     }
 
     /// The same on all other submitters.
-    pub(super) fn have_others_abort(&mut self, unit: u32, whom: &Whom, attention: u16, group: u64) {
+    pub(super) fn have_others_abort(
+        &mut self,
+        volume: u32,
+        whom: &Whom,
+        attention: u16,
+        group: u64,
+    ) {
         for submitter in 0..self.shared.mailboxes.len() {
             let (me, whom) = (self.index, whom.clone());
-            let message =
-                Message::AbortUnit { logical_unit: unit, whom, attention, submitter: me, group };
+            let message = Message::AbortUnit { volume, whom, attention, submitter: me, group };
             if submitter != me && self.shared.post(submitter, message) {
                 if let Some(group) = self.aborts.get_mut(&group) {
                     group.left += 1;
@@ -224,10 +231,11 @@ impl Submitter {
         }
     }
 
-    /// Aborts the tasks of a unit in these sessions, as far as they are this submitter's.
+    /// Aborts the tasks of a volume in these sessions, as far as they are this submitter's: its units
+    /// are one logical unit to SCSI, by whatever targets and LUNs it is reached.
     pub(super) fn abort_unit_of_those(
         &mut self,
-        unit: u32,
+        volume: u32,
         whom: &Whom,
         attention: u16,
         group: u64,
@@ -235,28 +243,29 @@ impl Submitter {
     ) {
         for index in 0..self.sessions.len() as u32 {
             self.with_session(index, |this, session| {
-                let lun = session.luns.iter().position(|lun| lun.unit.id == unit);
-                if !whom.includes(session.record.id) || lun.is_none() {
+                let luns = session.luns_of(volume);
+                if !whom.includes(session.record.id) || luns.is_empty() {
                     return;
                 }
                 // A session that is ending may still have writes with the kernel.
                 let is_own = session.has_upcall(spared);
-                let has_lost = this.abort_unit_of(session, index, lun, group, spared);
+                let has_lost = this.abort_unit_of(session, index, &luns, group, spared);
                 // A preemption is told to those who have lost a task by it, the others to all.
                 let is_told = matches!(whom, Whom::AllBut(_)) || has_lost && !is_own;
-                if let Some(lun) = lun.filter(|_| is_told).and_then(|lun| session.luns.get_mut(lun))
-                {
-                    lun.attentions.raise(attention);
+                for lun in luns.iter().filter(|_| is_told) {
+                    if let Some(lun) = session.luns.get_mut(*lun) {
+                        lun.attentions.raise(attention);
+                    }
                 }
                 this.mark(session, index);
             });
         }
     }
 
-    /// Another submitter asks for the abort of a unit's tasks here.
+    /// Another submitter asks for the abort of a volume's tasks here.
     pub(super) fn abort_for(
         &mut self,
-        unit: u32,
+        volume: u32,
         whom: &Whom,
         attention: u16,
         submitter: usize,
@@ -265,7 +274,7 @@ impl Submitter {
         let group = self.number();
         let then = Then::Tell { submitter, group: asked };
         self.aborts.insert(group, AbortGroup { left: 1, then });
-        self.abort_unit_of_those(unit, whom, attention, group, NOTHING);
+        self.abort_unit_of_those(volume, whom, attention, group, NOTHING);
         self.one_aborted(group);
     }
 
@@ -387,6 +396,12 @@ impl Session {
             let tag = self.wire.task(slot).initiator_task_tag;
             (job.dead && tag == initiator_task_tag).then_some(slot)
         })
+    }
+
+    /// By which LUNs it has a volume.
+    fn luns_of(&self, volume: u32) -> Vec<usize> {
+        let luns = self.luns.iter().enumerate();
+        luns.filter(|(_, lun)| lun.unit.volume.id == volume).map(|(place, _)| place).collect()
     }
 
     /// The task of an upcall is one of this session's.

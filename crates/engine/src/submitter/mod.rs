@@ -264,12 +264,12 @@ impl Submitter {
             }
             Message::Quiesced(token) => self.quiesced(token),
             Message::RangeReleased => self.retry_ranges(),
-            Message::AbortUnit { logical_unit, whom, attention, submitter, group } => {
-                self.abort_for(logical_unit, &whom, attention, submitter, group);
+            Message::AbortUnit { volume, whom, attention, submitter, group } => {
+                self.abort_for(volume, &whom, attention, submitter, group);
             }
             Message::Attention { about, whom, asc } => self.raise_attention(about, &whom, asc),
-            Message::AnswerSettled { upcall, logical_unit, whom } => {
-                self.answer_settled(upcall, logical_unit, &whom);
+            Message::AnswerSettled { upcall, volume, whom } => {
+                self.answer_settled(upcall, volume, &whom);
             }
             Message::VolumeClosed(volume) => self.links.close(volume, self.driver.as_mut()),
             Message::Aborted(group) => self.one_aborted(group),

@@ -1,10 +1,13 @@
 //! Commands that a device carries out itself: which they are, how they go down and come back.
 
 use super::commands::Chosen;
+use super::management::RESET_OCCURRED;
 use super::{Submitter, Token, parts, token};
 use crate::message::{Message, Subject, Whom};
 use crate::operation::Operation;
-use crate::passthrough::{Command, Direction, Failure, Outcome, Treatment, whole_cdb};
+use crate::passthrough::{
+    Command, Device, Direction, Failure, Outcome, Treatment, asks_for_aca, attention_in, whole_cdb,
+};
 use crate::program::{Expected, Pass, Program};
 use crate::session::{Job, Session};
 use crate::shared::{Event, LogicalUnit, Tables};
@@ -12,9 +15,11 @@ use crate::volume::Volume;
 use fairlead_proto::iscsi::task::{Slot, Task};
 use fairlead_proto::scsi::sense::Sense;
 use fairlead_proto::scsi::status;
-use fairlead_proto::scsi::table::Execution;
+use fairlead_proto::scsi::table::{Access, CommandTable, Execution, Request};
 use fairlead_sched::accounts::Operation as Accounted;
 use std::sync::Arc;
+
+const REQUEST_SENSE: u8 = 0x03;
 
 /// How a command for this unit is passed on; `None`: we answer it, as for other units.
 pub(super) fn choose(
@@ -32,15 +37,14 @@ pub(super) fn choose(
     let is_page = || request.is_some_and(|request| has_page(&lun.unit, &request, &task.cdb));
     let is_read_only = lun.read_only || volume.spec.read_only;
     let program = match rule.treatment {
-        Treatment::Answer => return None,
-        Treatment::Page if is_page() => return None,
         Treatment::Refuse => Err(Sense::INVALID_OPCODE),
         _ if is_read_only && !rule.is_harmless => Err(Sense::WRITE_PROTECTED),
-        _ if task.reads && task.writes => Err(Sense::INVALID_FIELD_IN_CDB),
-        _ if whole_cdb(&task.cdb, &task.extended_cdb).is_none() => Err(Sense::INVALID_FIELD_IN_CDB),
-        Treatment::Pass | Treatment::Page => {
+        Treatment::Answer => return None,
+        Treatment::Page if is_page() => return None,
+        Treatment::Pass | Treatment::Page if is_passable(task) => {
             Pass::new(Expected::of(task), settings.transfer_bytes_max).map(Program::Pass)
         }
+        _ => Err(Sense::INVALID_FIELD_IN_CDB),
     };
     let execution = request.map(|request| request.row.execution);
     let accounted = match execution {
@@ -52,11 +56,21 @@ pub(super) fn choose(
     Some(Chosen { program, passes_attention, accounted })
 }
 
-fn has_page(
-    unit: &LogicalUnit,
-    request: &fairlead_proto::scsi::table::Request<'_>,
-    cdb: &[u8; 16],
-) -> bool {
+/// Its CDB and data are of a kind that can be passed on for one of many.
+fn is_passable(task: &Task) -> bool {
+    let whole = whole_cdb(&task.cdb, &task.extended_cdb);
+    let is_whole = whole.is_some_and(|(_, bytes)| !asks_for_aca(&task.cdb, bytes));
+    is_whole && !(task.reads && task.writes)
+}
+
+/// What a command needs of a device that another nexus has reserved.
+pub(super) fn access(device: &Device, commands: &CommandTable, cdb: &[u8; 16]) -> Access {
+    // What bits of a CDB mean depends on the type of the device, which may be any.
+    let usual = || commands.access_of_row(cdb);
+    device.settings.rules.find(cdb).access.unwrap_or_else(usual)
+}
+
+fn has_page(unit: &LogicalUnit, request: &Request<'_>, cdb: &[u8; 16]) -> bool {
     let (key, length) = request.page_key(cdb);
     let pages = unit.pages.read().unwrap_or_else(|poisoned| poisoned.into_inner());
     key.get(..length).is_some_and(|key| pages.contains_key(key))
@@ -119,18 +133,37 @@ impl Submitter {
 
     /// What a passed command's end means for others than its initiator.
     pub(super) fn tell_others(&mut self, session: &mut Session, slot: Slot, volume: &Volume) {
-        let Some(Program::Pass(pass)) = &session.job(slot).program else { return };
-        let outcome = pass.outcome();
+        let cdb = session.wire.task(slot).cdb;
+        let job = session.job(slot);
+        let Some(Program::Pass(pass)) = &job.program else { return };
+        let (outcome, is_dead) = (pass.outcome(), job.dead);
         self.note_answer(volume, &outcome);
-        let cdb = &session.wire.task(slot).cdb;
-        let rule = volume.passes_to().map(|device| device.settings.rules.find(cdb));
-        let attention = match outcome.status {
-            status::GOOD => rule.and_then(|rule| rule.attention),
+        if outcome.failure.is_none() && outcome.unit_attention().is_none() {
+            self.links.has_greeted(volume);
+        }
+        let told = match (outcome.status, &job.buffer) {
+            // It tells them as data, and not again.
+            (status::GOOD, Some(buffer)) if cdb[0] == REQUEST_SENSE => {
+                let said = buffer.bytes().get(..outcome.transferred_bytes as usize);
+                said.and_then(attention_in)
+            }
+            (status::GOOD, _) => {
+                volume.passes_to().and_then(|device| device.settings.rules.find(&cdb).attention)
+            }
             _ => outcome.unit_attention(),
         };
-        if let Some(asc) = attention {
-            self.spread_attention(volume.id, session.record.id, asc);
+        let is_reset = outcome.failure == Some(Failure::Reset);
+        // The kernel takes what the device says of its own resets.
+        let attention = if is_reset { Some(RESET_OCCURRED) } else { told };
+        let Some(asc) = attention.filter(|asc| !self.links.is_greeting(volume, *asc)) else {
+            return;
+        };
+        if is_dead || is_reset {
+            // Nobody has told its own nexus either.
+            let luns = session.luns.iter_mut().filter(|lun| lun.unit.volume.id == volume.id);
+            luns.for_each(|lun| lun.attentions.raise(asc));
         }
+        self.spread_attention(volume.id, session.record.id, asc);
     }
 
     /// An operator hears once that a device does not answer, and once that it does again.

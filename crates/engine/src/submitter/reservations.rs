@@ -1,8 +1,8 @@
 //! Reservations, as far as a submitter has to do with them: who is turned away, what ends with a
 //! nexus, and what a preemption aborts. Spec: SPC-4 r37 §5.13; SAM-5, I_T nexus loss.
 
-use super::Submitter;
 use super::management::{AbortGroup, COMMANDS_CLEARED, Then};
+use super::{Submitter, pass};
 use crate::message::{Subject, Whom};
 use crate::reservation::conflicts;
 use crate::session::{Lun, Session};
@@ -16,7 +16,11 @@ impl Submitter {
         let Some(lun) = lun.and_then(|lun| session.luns.get(lun)) else { return false };
         let reservation = &lun.unit.reservation;
         reservation.is_held() && {
-            let needs = self.tables.commands.access(&session.wire.task(slot).cdb);
+            let cdb = &session.wire.task(slot).cdb;
+            let needs = match lun.unit.volume.passes_to() {
+                Some(device) => pass::access(device, &self.tables.commands, cdb),
+                None => self.tables.commands.access(cdb),
+            };
             conflicts(reservation, session.record.tsih, needs)
         }
     }
@@ -54,11 +58,11 @@ impl Submitter {
 
     /// Sends GOOD when the tasks of these sessions can no longer touch the medium. The other
     /// submitters answer in order, so that by then they have also done what was posted before.
-    pub(super) fn answer_settled(&mut self, upcall: u64, unit: u32, whom: &Whom) {
+    pub(super) fn answer_settled(&mut self, upcall: u64, volume: u32, whom: &Whom) {
         let group = self.number();
         self.aborts.insert(group, AbortGroup { left: 1, then: Then::AnswerUpcall(upcall) });
-        self.abort_unit_of_those(unit, whom, COMMANDS_CLEARED, group, upcall);
-        self.have_others_abort(unit, whom, COMMANDS_CLEARED, group);
+        self.abort_unit_of_those(volume, whom, COMMANDS_CLEARED, group, upcall);
+        self.have_others_abort(volume, whom, COMMANDS_CLEARED, group);
         self.one_aborted(group);
     }
 }

@@ -19,6 +19,7 @@ on_both_drivers! {
     a_conflict_comes_before_other_faults,
     what_lasts_as_long_as_its_session_ends_before_anybody_can_know,
     a_reset_ends_what_a_reset_ends,
+    a_reset_is_told_and_aborts_by_whatever_units_the_volume_is_reached,
     resets_without_upcalls_between_them_are_told_once,
     attentions_reach_those_they_are_for,
     an_answer_waits_until_what_was_preempted_is_over,
@@ -162,6 +163,25 @@ fn a_reset_ends_what_a_reset_ends(driver: DriverChoice) {
     }
 }
 
+fn a_reset_is_told_and_aborts_by_whatever_units_the_volume_is_reached(driver: DriverChoice) {
+    for submitters in [1, 2] {
+        let mut rig = Rig::new(driver, submitters);
+        let unit = rig.unit(Kind::Memory, 1 << 20);
+        let sibling = rig.sibling(unit);
+        let (_, mut holder) = session(&mut rig, unit, 3);
+        let (_, mut other) = session(&mut rig, sibling, 4);
+        let lost = holder.put_command(0, &UPCALL, 64, &[]);
+        holder.send();
+        rig.upcall();
+        assert_eq!(other.manage(LOGICAL_UNIT_RESET, 0, NONE), 0);
+        let outcome = holder.run(0, &TEST_UNIT_READY, 0, &[]);
+        assert_eq!(outcome.sense, Some((0x6, 0x2903)));
+        assert!(holder.is_unanswered(lost));
+        assert!(other.run(0, &TEST_UNIT_READY, 0, &[]).is_good(), "it knows");
+        rig.stop();
+    }
+}
+
 fn resets_without_upcalls_between_them_are_told_once(driver: DriverChoice) {
     let mut rig = Rig::new(driver, 1);
     let units = [rig.unit(Kind::Memory, 1 << 20), rig.unit(Kind::Memory, 1 << 20)];
@@ -219,11 +239,12 @@ fn settle(rig: &mut Rig, unit: u32, initiator: &mut Initiator) {
 const PASSING: [u8; 16] = [0x5E, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 fn an_answer_waits_until_what_was_preempted_is_over(driver: DriverChoice) {
-    for submitters in [1, 2] {
+    for (submitters, by_a_sibling) in [(1, false), (2, false), (1, true), (2, true)] {
         let mut rig = Rig::new(driver, submitters);
         let unit = rig.unit(Kind::Memory, 1 << 20);
+        let way = if by_a_sibling { rig.sibling(unit) } else { unit };
         let (_, mut holder) = session(&mut rig, unit, 1);
-        let (busy, mut loser) = session(&mut rig, unit, 2);
+        let (busy, mut loser) = session(&mut rig, way, 2);
         let (idle, mut other) = session(&mut rig, unit, 3);
         let lost = loser.put_command(0, &UPCALL, 64, &[]);
         loser.send();

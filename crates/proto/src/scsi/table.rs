@@ -217,6 +217,11 @@ impl CommandTable {
         }
     }
 
+    /// The same, whatever bits of the CDB make it harmless.
+    pub fn access_of_row(&self, cdb: &[u8; 16]) -> Access {
+        self.row(cdb).map_or(Access::Everything, |row| row.access)
+    }
+
     fn row(&self, cdb: &[u8; 16]) -> Result<&Row, Sense> {
         let group = self.rows.get(usize::from(cdb[0])).ok_or(Sense::INVALID_OPCODE)?;
         let first = group.first().ok_or(Sense::INVALID_OPCODE)?;

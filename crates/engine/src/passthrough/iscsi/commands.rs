@@ -99,11 +99,15 @@ impl IscsiLink {
 
     /// A command that is out is to be aborted: [`Self::send_aborts`].
     fn give_up(&mut self, index: u32, why: Failure, now: Nanos) {
-        let Some(slot) = self.slots.get(index).filter(|slot| slot.given_up.is_none()) else {
+        let is_new = |known: Option<Failure>| known.is_none() || why == Failure::TimedOut;
+        let Some(slot) = self.slots.get(index).filter(|slot| is_new(slot.given_up)) else {
             return;
         };
         slot.given_up = Some(why);
-        self.slots.set_deadline(index, now.saturating_add(ABORT_NS));
+        // Who loses interest may not end the session of others, however long the target takes.
+        if why == Failure::TimedOut {
+            self.slots.set_deadline(index, now.saturating_add(ABORT_NS));
+        }
         self.are_aborts_due = true;
     }
 
@@ -149,7 +153,9 @@ impl IscsiLink {
                 Some((Stage::Waiting, _)) => {
                     self.slots.end(index, Outcome::failed(Failure::Gone));
                 }
-                Some((Stage::Out, None)) => self.give_up(index, Failure::TimedOut, now),
+                Some((Stage::Out, None | Some(Failure::Aborted))) => {
+                    self.give_up(index, Failure::TimedOut, now);
+                }
                 _ => self.is_lost = true,
             }
         }
@@ -227,6 +233,10 @@ impl Link for IscsiLink {
         };
         let at = phase_at.min(self.slots.earliest_at);
         (at < Nanos::MAX).then_some(at)
+    }
+
+    fn sessions(&self) -> u32 {
+        self.sessions
     }
 
     fn trouble(&self) -> Option<&str> {

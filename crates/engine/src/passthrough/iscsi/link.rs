@@ -43,6 +43,8 @@ pub struct IscsiLink {
     isid: Isid,
     pub(super) phase: Phase,
     back_off_ns: Nanos,
+    /// Logins that went well.
+    pub(super) sessions: u32,
     redirections: u8,
     /// The number of the last command that was sent.
     pub(super) sequence: u64,
@@ -86,6 +88,7 @@ impl IscsiLink {
             phase: Phase::Down(now),
             back_off_ns: BACK_OFF_MIN_NS,
             redirections: 0,
+            sessions: 0,
             sequence: 0,
             written: 0,
             are_aborts_due: false,
@@ -212,6 +215,7 @@ impl IscsiLink {
 
     fn come_up(&mut self) {
         self.phase = Phase::Up;
+        self.sessions = self.sessions.wrapping_add(1);
         self.back_off_ns = BACK_OFF_MIN_NS;
         self.redirections = 0;
         self.trouble.clear();

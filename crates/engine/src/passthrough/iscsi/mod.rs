@@ -85,7 +85,7 @@ fn outcome_of(
                 Direction::In | Direction::Out => command.length_bytes,
             };
             let residual = u32::try_from(task.residual_bytes()).unwrap_or(u32::MAX);
-            Outcome::said(said, sense, room.saturating_sub(residual))
+            Outcome::heard(said, sense, room, residual)
         }
     }
 }

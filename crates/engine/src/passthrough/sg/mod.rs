@@ -19,6 +19,13 @@ const VERSION_3: i32 = 30_000;
 const SG_GET_VERSION_NUM: libc::Ioctl = 0x2282;
 /// Behind what is queued already, not before it.
 const SG_FLAG_Q_AT_TAIL: u32 = 0x10;
+const SG_DXFER_NONE: i32 = -1;
+const SG_DXFER_TO_DEV: i32 = -2;
+const SG_DXFER_FROM_DEV: i32 = -3;
+/// From the device, over what our memory holds before: zeroes. Else what a device does not fill
+/// would come back as others have left it in the driver's buffer, since not every adapter says how much
+/// that was.
+const SG_DXFER_TO_FROM_DEV: i32 = -4;
 /// How often to look for what has ended when the driver says only that the device is gone.
 const GONE_TICK: Nanos = 10_000_000;
 
@@ -58,7 +65,7 @@ const FAILURE_OF_HOST_STATUS: [(u16, Failure); 12] = [
     (0x03, Failure::TimedOut), // TIME_OUT
     (0x04, Failure::Gone),     // BAD_TARGET
     (0x05, Failure::Aborted),  // ABORT
-    (0x08, Failure::Aborted),  // RESET
+    (0x08, Failure::Reset),    // RESET
     (0x0B, Failure::Aborted),  // SOFT_ERROR
     (0x0C, Failure::Busy),     // IMM_RETRY
     (0x0D, Failure::Busy),     // REQUEUE
@@ -110,6 +117,8 @@ pub struct SgLink {
     /// The device is gone; the driver says so again and again.
     is_gone: bool,
     looks_at: Option<Nanos>,
+    /// How data is asked for.
+    dxfer_in: i32,
 }
 
 impl SgLink {
@@ -136,6 +145,7 @@ impl SgLink {
             free: (0..commands_max).rev().collect(),
             is_gone: false,
             looks_at: None,
+            dxfer_in: SG_DXFER_TO_FROM_DEV,
         }
     }
 
@@ -191,18 +201,29 @@ const NO_COMMAND: Header = Header {
 
 fn outcome(header: &Header, place: &Place) -> Outcome {
     let left = u32::try_from(header.resid).unwrap_or(0);
-    let moved = place.length_bytes.saturating_sub(left);
     let sense = place.sense.get(..usize::from(header.sb_len_wr)).unwrap_or_default();
     // What the device said counts, whatever else is wrong.
     if header.status != 0
         || header.host_status == 0 && header.driver_status & 0x0F != DRIVER_TIMEOUT
     {
-        return Outcome::said(header.status, sense, moved);
+        return Outcome::heard(header.status, sense, place.length_bytes, left);
     }
     if header.host_status == 0 {
         return Outcome::failed(Failure::TimedOut);
     }
     Outcome::failed(failure_of(&FAILURE_OF_HOST_STATUS, header.host_status))
+}
+
+/// Hands a command to the driver, or says by what errno it is refused.
+fn write(fd: RawFd, header: &Header) -> Result<(), i32> {
+    // SAFETY: a header of ours of that size; the CDB is copied by the call, the data is kept by the
+    // caller and the sense data's place by the link until the command is read back.
+    let written =
+        unsafe { libc::write(fd, std::ptr::from_ref(header).cast(), size_of::<Header>()) };
+    match written < 0 {
+        true => Err(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)),
+        false => Ok(()),
+    }
 }
 
 fn open_one(name: &CString) -> io::Result<OwnedFd> {
@@ -230,16 +251,19 @@ impl Link for SgLink {
         let (number, descriptor) = least.min_by_key(|(_, d)| d.out).ok_or(Failure::Busy)?;
         let index = self.free.last().copied().ok_or(Failure::Busy)?;
         let place = self.places.get_mut(index).ok_or(Failure::Busy)?;
-        let header = Header {
+        let mut header = Header {
             dxfer_direction: match command.direction {
-                Direction::None => -1,
-                Direction::Out => -2,
-                Direction::In => -3,
+                Direction::None => SG_DXFER_NONE,
+                Direction::Out => SG_DXFER_TO_DEV,
+                Direction::In => self.dxfer_in,
             },
             cmd_len: command.cdb_bytes,
             mx_sb_len: SENSE_BYTES_MAX as u8,
             dxfer_len: command.length_bytes,
-            dxferp: command.address,
+            dxferp: match command.direction {
+                Direction::None => std::ptr::null_mut(),
+                _ => command.address,
+            },
             cmdp: command.cdb.as_ptr(),
             sbp: place.sense.as_mut_ptr(),
             timeout: u32::try_from(command.timeout_ns / 1_000_000).unwrap_or(u32::MAX).max(1),
@@ -248,12 +272,17 @@ impl Link for SgLink {
             ..NO_COMMAND
         };
         let fd = descriptor.fd.as_raw_fd();
-        // SAFETY: a header of ours of that size; the CDB is copied by the call, the data is kept by
-        // the caller and the sense data's place by us until the command is read back.
-        let written = unsafe { libc::write(fd, (&raw const header).cast(), size_of::<Header>()) };
-        if written < 0 {
-            let error = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
-            return Err(failure_of(&FAILURE_OF_ERRNO, error));
+        let mut written = write(fd, &header);
+        if written == Err(libc::EFAULT) && header.dxfer_direction == SG_DXFER_TO_FROM_DEV {
+            // Linux 6.2 and some after it cannot do that.
+            self.dxfer_in = SG_DXFER_FROM_DEV;
+            header.dxfer_direction = SG_DXFER_FROM_DEV;
+            written = write(fd, &header);
+        }
+        if let Err(errno) = written {
+            let failure = failure_of(&FAILURE_OF_ERRNO, errno);
+            self.is_gone |= failure == Failure::Gone;
+            return Err(failure);
         }
         self.free.pop();
         place.token = Some(token);
@@ -290,6 +319,10 @@ impl Link for SgLink {
 
     fn next_at(&self) -> Option<Nanos> {
         self.looks_at
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_gone && self.free.len() == self.places.len()
     }
 
     fn commands_max(&self) -> usize {
