@@ -28,6 +28,7 @@ pytestmark = pytest.mark.e2e
 MIB: Final = 1 << 20
 TIMEOUT_S: Final = 2
 LOGICAL_UNIT_RESET: Final = 5
+RESERVATION_CONFLICT: Final = 0x18
 RESERVED: Final = bytes(5)
 # What a unit behind ours has to answer as it does by itself.
 FAMILIES: Final = (
@@ -71,13 +72,21 @@ def hear_out(client: Client, *, limit_s: float = 10) -> None:
 def scene(folder: Path, driver: str) -> Iterator[Scene]:
     disk = ServedVolume(name="disk", path=folder / "disk.img", size_bytes=64 * MIB)
     portal = f"127.0.0.1:{lasting_port()}"
-    with TargetProcess([disk], folder, driver="io_uring", tables={"portals": [portal]}) as store:
-        url = f"iscsi://{portal}/{store.target_name('disk')}/0"
+    # A target for each volume of the gateway: two ways of it to one LUN would not know each other.
+    targets = [
+        {"name": target_of(name), "luns": [{"lun": 0, "volume": "disk"}]} for name in VOLUMES
+    ]
+    tables = {"portals": [portal], "targets": targets}
+    with TargetProcess([disk], folder, driver="io_uring", tables=tables) as store:
         volumes = [
             ServedVolume(
                 name=name,
                 kind="iscsi",
-                options={"path": url, "timeout": f"{TIMEOUT_S}s", **options},
+                options={
+                    "path": f"iscsi://{portal}/{target_of(name)}/0",
+                    "timeout": f"{TIMEOUT_S}s",
+                    **options,
+                },
             )
             for name, options in VOLUMES.items()
         ]
@@ -105,6 +114,11 @@ def standing_still(process: TargetProcess) -> Iterator[None]:
         os.kill(process.pid, signal.SIGCONT)
 
 
+def target_of(name: str) -> str:
+    """Name of the target behind a volume of the gateway."""
+    return f"iqn.2026-01.example.store:{name}"
+
+
 def read_10(*, blocks: int) -> bytes:
     """READ (10) from LBA 0."""
     return b"\x28" + bytes(6) + blocks.to_bytes(2) + bytes(1)
@@ -119,7 +133,7 @@ def sense_of(result: Result) -> tuple[int, int]:
 
 def test_libiscsi_gives_the_same_verdicts_through_the_gateway(gate: Scene) -> None:
     tests = [test for test in listed_tests(FAMILIES) if test not in BEYOND_THE_LIMIT]
-    direct = run_tests(tests, [f"iscsi://{gate.store.portal}/{gate.store.target_name('disk')}/0"])
+    direct = run_tests(tests, [f"iscsi://{gate.store.portal}/{target_of('lun')}/0"])
     url = f"iscsi://{gate.gateway.portal}/{gate.gateway.target_name('lun')}/0"
     through = run_tests(tests, [url])
     assert [(o.test, o.verdict) for o in through] == [(o.test, o.verdict) for o in direct]
@@ -138,8 +152,8 @@ def test_every_client_has_its_own_context(gate: Scene) -> None:
     wait_until(lambda: not gate.gateway.contexts(), "no context is left")
 
 
-def test_a_unit_attention_reaches_every_nexus_once(gate: Scene) -> None:
-    store_target = gate.store.target_name("disk")
+def test_a_unit_attention_reaches_every_nexus(gate: Scene) -> None:
+    store_target = target_of("lun")
     with (
         connect(gate.store.portal, store_target, "iqn.2026-01.example:operator") as operator,
         gate.log_in("one") as one,
@@ -147,13 +161,31 @@ def test_a_unit_attention_reaches_every_nexus_once(gate: Scene) -> None:
     ):
         hear_out(operator)
         assert operator.manage(LOGICAL_UNIT_RESET) == 0
-        # Each submitter of the gateway is a nexus there, and hears it of its own.
         for client in (one, two):
             assert sense_of(client.read_10(0, 1)) == (0x6, 0x2903)
-        hear_out(one)
-        hear_out(two)
-        assert one.read_10(0, 1).status == GOOD
-        assert two.read_10(0, 1).status == GOOD
+        # Each submitter of the gateway is a nexus there, and may hear it of its own as well.
+        for client in (one, two):
+            told = [client.read_10(0, 1) for _ in range(4)]
+            assert all(r.status == GOOD or sense_of(r) == (0x6, 0x2903) for r in told)
+            assert told[-1].status == GOOD
+
+
+def test_a_client_that_comes_is_nobody_elses_business(gate: Scene) -> None:
+    # Whatever submitters they are on: the gateway's sessions are not its clients'.
+    with gate.log_in("one") as one, gate.log_in("two"), gate.log_in("three"):
+        assert [one.test_unit_ready().status for _ in range(4)] == [GOOD] * 4
+
+
+def test_reservations_hold_between_clients(gate: Scene) -> None:
+    reserve, release = b"\x16" + RESERVED, b"\x17" + RESERVED
+    with gate.log_in("one") as one, gate.log_in("two") as two:
+        assert one.execute(0, reserve).status == GOOD
+        assert two.write_10(0, bytes(512)).status == RESERVATION_CONFLICT
+        assert two.inquiry().status == GOOD
+        assert one.execute(0, release).status == GOOD
+        assert two.write_10(0, bytes(512)).status == GOOD
+    with gate.log_in("viewer", "locked") as viewer:
+        assert sense_of(viewer.execute(0, reserve)) == (0x7, 0x2700), "it may only look"
 
 
 def test_what_is_dangerous_goes_down_only_where_it_is_allowed_by_name(gate: Scene) -> None:
@@ -179,7 +211,7 @@ def test_a_volume_that_is_read_only_takes_what_is_harmless(gate: Scene) -> None:
 
 
 def test_identity_is_the_devices_or_our_own(gate: Scene) -> None:
-    store_target = gate.store.target_name("disk")
+    store_target = target_of("lun")
     with connect(gate.store.portal, store_target, "iqn.2026-01.example:x") as direct:
         theirs = {page: direct.inquiry(page=page).data for page in (0x80, 0x83)}
     for page, data in theirs.items():
@@ -195,6 +227,7 @@ def test_identity_is_the_devices_or_our_own(gate: Scene) -> None:
         pytest.param(b"\x7f" + bytes(6) + b"\x18\x00\x09" + bytes(22), (0x5, 0x2400), id="32"),
         pytest.param(b"\x7f" + bytes(6) + b"\xfc\x00\x09" + bytes(250), (0x5, 0x2400), id="260"),
         pytest.param(b"\x7f" + bytes(6) + b"\x18\x00\x09" + bytes(6), (0x5, 0x2400), id="cut off"),
+        pytest.param(b"\x12" + bytes(4) + b"\x04", (0x5, 0x2400), id="NACA"),
         pytest.param(b"\x83" + bytes(15), (0x5, 0x2000), id="third party copy"),
     ],
 )

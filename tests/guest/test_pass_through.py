@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(400)
 
 RESERVATION_CONFLICT: Final = 0x18
+READ_AT_0: Final = bytes.fromhex("28000000000000000800")
+# Of errors with other sense keys, adapters need not say that nothing has moved; then we do.
+KEYS_WITH_DATA: Final = (0x0, 0x1, 0x3, 0x8)
 PAGES: Final = (0x00, 0x80, 0x83, 0x86, 0x89, 0xB1, 0xB2)
 """B0h is not among them: its MAXIMUM TRANSFER LENGTH is ours."""
 
@@ -129,6 +133,8 @@ def test_every_answer_is_the_disks_own(
     passed_on = through(storage, COMMANDS)
     for command, own, ours in zip(COMMANDS, by_itself, passed_on, strict=True):
         assert own.pop("host_status") == 0, command
+        if own["status"] == CHECK_CONDITION and int(own["sense"][4:6], 16) not in KEYS_WITH_DATA:
+            own["data"] = ""
         assert ours == own, command
         figures.verified(len(ours["data"]) // 2)
     statuses = Counter(own["status"] for own in by_itself)
@@ -253,19 +259,18 @@ def test_it_serves_no_disk_that_this_host_has_mounted(storage: Storage) -> None:
 def test_a_disk_that_is_pulled_under_load_ends_what_is_out(
     storage: Storage, disks: dict[str, Disk], target: Running, figures: Figures
 ) -> None:
-    # It takes a second for everything, so that there is something to end.
-    storage.set("delay", 250)
+    # It takes a while for everything, so that there is something to end.
+    storage.set("delay", 25)
     with storage.log_in("doomed", "one") as one, storage.log_in("doomed", "two") as two:
-        read = bytes.fromhex("28000000000000000800")
-        tags = [
-            (client, client.submit(0, read, b"", 4096)) for client in (one, two) for _ in range(16)
-        ]
-        storage.guest.run(f"echo 1 > /sys/class/scsi_generic/{disks['doomed'].sg}/device/delete")
+        storage.guest.start(f"echo 1 > /sys/class/scsi_generic/{disks['doomed'].sg}/device/delete")
         figures.fault()
-        results = [client.wait(tag) for client, tag in tags]
-        assert len(results) == len(tags)
-        assert Counter(r.status for r in results)[CHECK_CONDITION] > 0
         for client in (one, two):
+            deadline = time.monotonic() + ANSWER_S
+            results: list[Result] = []
+            while not any(result.status == CHECK_CONDITION for result in results):
+                assert time.monotonic() < deadline, "the disk has not been pulled"
+                tags = [client.submit(0, READ_AT_0, b"", 4096) for _ in range(16)]
+                results = [client.wait(tag) for tag in tags]
             assert sense_of(client.read_10(0, 8))[0] in {0x2, 0x5, 0xB}
         target.wait_for("device.failed device=", ANSWER_S)
     storage.set("delay", 0)
