@@ -3,7 +3,7 @@
 //! Input: the number of rows, 16 bytes for each, then the size of the unit and CDBs.
 #![no_main]
 
-use fairlead_proto::scsi::table::{CommandTable, Execution, Field, Row, ZeroLength};
+use fairlead_proto::scsi::table::{Access, CommandTable, Execution, Field, Row, ZeroLength};
 use libfuzzer_sys::fuzz_target;
 
 fn field(offset: u8, bytes: u8) -> Option<Field> {
@@ -29,6 +29,8 @@ fn row(bytes: &[u8]) -> Row {
         page_key: vec![bytes[13]; usize::from(bytes[14])],
         writes_medium: bytes[12] & 4 != 0,
         passes_unit_attention: bytes[12] & 8 != 0,
+        access: Access::from_number(bytes[11] & 3).expect("two bits"),
+        harmless: (bytes[15], bytes[11]),
     }
 }
 

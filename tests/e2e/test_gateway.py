@@ -251,10 +251,10 @@ def test_a_device_that_hangs_is_given_up_in_time_and_comes_back(gate: Scene) -> 
         with standing_still(gate.store):
             result = client.read_10(0, 1)
         assert sense_of(result) in {(0xB, 0x2E02), (0x2, 0x0400)}
-        assert gate.gateway.log_lines("device.failed")
+        wait_until(lambda: bool(gate.gateway.log_lines("device.failed")), "an operator is told")
         hear_out(client)
         assert client.read_10(0, 1).status == GOOD
-        assert gate.gateway.log_lines("device.resumed")
+        wait_until(lambda: bool(gate.gateway.log_lines("device.resumed")), "and told again")
 
 
 def test_a_target_that_dies_under_load_fails_what_is_out_and_is_found_again(gate: Scene) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.server import serving
+from tests.support.wheel import build_wheel
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,11 +32,7 @@ def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("dist")
-    maturin = Path(sys.executable).parent / "maturin"
-    run(maturin, "build", "--release", "--locked", "--out", out)
-    (built,) = out.glob("*.whl")
-    return built
+    return build_wheel(tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")

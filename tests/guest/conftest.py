@@ -14,12 +14,13 @@ from tests.guest.image.packages import MirrorError
 from tests.guest.initiator import Initiator
 from tests.guest.machine.guest import Guest
 from tests.guest.machine.link import GuestGoneError
-from tests.guest.payload import build_wheel, payload
+from tests.guest.payload import payload
 from tests.guest.served import MIB, SECRET, TARGET_SECRET, TARGET_USER, USER, Served, serving
 from tests.guest.storage import Storage
 from tests.support.ports import lasting_port
 from tests.support.settings import GUEST_ROUNDS
 from tests.support.target_process import ServedVolume
+from tests.support.wheel import build_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,14 +18,6 @@ _PINNED: Final = ROOT / "requirements" / "runtime.txt"
 _PIP: Final = (sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q")
 
 
-def build_wheel(folder: Path) -> Path:
-    """Build the wheel, as ``make wheel`` does, into a folder."""
-    maturin = shutil.which("maturin") or f"{sys.exec_prefix}/bin/maturin"
-    _run(maturin, "build", "--release", "--locked", "--out", str(folder))
-    (wheel,) = folder.glob("*.whl")
-    return wheel
-
-
 def payload(wheel: Path, python: str) -> Path:
     """Return the tar file, made now if there is none of this wheel and these requirements.
 

@@ -93,6 +93,7 @@ def test_a_file_system_keeps_what_was_written(  # noqa: PLR0917 -- fixtures and 
     load.unmount(guest)
 
 
+@pytest.mark.slow
 def test_both_ways_of_writing_reach_the_disk(
     guest: Guest, initiator: Initiator, served: Served, figures: Figures
 ) -> None:

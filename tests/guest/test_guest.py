@@ -53,6 +53,7 @@ def test_files_are_copied_there_and_back(guest: Guest, tmp_path: Path) -> None:
     assert back.read_bytes() == here.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_power_cut_ends_everything(guest: Guest) -> None:
     """What was said before is known; nothing is finished; the next start is from the same image."""
     guest.write("/var/file", "not for long")

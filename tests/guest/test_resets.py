@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.guest.served import Served
 
 
-@pytest.mark.parametrize("what", ["--device", "--target"])
+@pytest.mark.parametrize("what", ["--device", pytest.param("--target", marks=pytest.mark.slow)])
 def test_io_goes_on_over_resets(
     guest: Guest, initiator: Initiator, served: Served, figures: Figures, what: str
 ) -> None:
