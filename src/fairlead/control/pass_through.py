@@ -153,7 +153,9 @@ def prepare_pass_through(
         write_through=False,
         device=config.device or name,
         pass_through=PassThroughSpec(
-            rules=rules(identity=config.identity, allow=config.allow),
+            rules=rules(
+                has_blocks=facts.pages.has_blocks, identity=config.identity, allow=config.allow
+            ),
             timeout_ns=config.timeout or _timeout_s(way, facts) * 10**9,
             transfer_bytes_max=_transfer_bytes_max(way, facts),
             commands_max=_commands_max(way),

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from fairlead.errors import ConfigError
 from fairlead.model.config import Config
-from fairlead.model.iscsi_url import without_password
+from fairlead.model.iscsi_url import is_url_like, without_password
 from fairlead.model.shares import ShareChange
 from fairlead.model.source_lines import KeyPath, find_line, source_lines
 
@@ -52,7 +52,8 @@ class Mistake:
     Attributes:
         line: from 1; None when no line is to blame.
         where: path of the field, ``targets[2].luns[0].volume``; empty for the whole document.
-        value: what is written there, shortened; None where a field is missing or holds a secret.
+        value: what is written there, shortened; None where a field is missing, or holds or may hold
+            a secret.
         reason: what is wrong with it.
         remedy: what would be right; empty when the reason says it already.
     """
@@ -204,15 +205,25 @@ def _explain(
 
 def _shown(path: KeyPath, details: ErrorDetails) -> str | None:
     value = details["input"]
-    if details["type"] == "missing" or isinstance(value, (dict, list, tuple, BaseModel)):
+    # A field that is not known may be a password's, misspelt.
+    if details["type"] in {"missing", "extra_forbidden"}:
+        return None
+    if isinstance(value, (dict, list, tuple, BaseModel)):
         return None
     if _SECRET_FIELDS.intersection(map(str, path)):
+        return None
+    if path[-1:] == ("path",) and isinstance(value, str) and _may_hold_password(value):
         return None
     text = f'"{without_password(value)}"' if isinstance(value, str) else str(value)
     if isinstance(value, bool):
         text = text.lower()
     is_long = len(text) > _VALUE_CHARACTERS_MAX
     return text[:_VALUE_CHARACTERS_MAX] + "..." if is_long else text
+
+
+def _may_hold_password(path: str) -> bool:
+    """Also where it is no URL that could be taken apart."""
+    return is_url_like(path) or "@" in path or "%" in path
 
 
 def _explain_other(

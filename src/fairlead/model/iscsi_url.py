@@ -22,12 +22,24 @@ PORT_DEFAULT: Final = 3260  # Spec: RFC 7143 §4.2.7.1.
 # Peripheral device addressing, which is all that libiscsi writes. Spec: SAM-5, LUN structures.
 LUN_MAX: Final = 255
 
+URL_BYTES_MAX: Final = 254
+"""With its password. libiscsi cuts what is longer, and logs in with the rest."""
+
 _RULE: Final = "write iscsi://[user[%password]@]host[:port]/target-iqn/lun"
-# Up to the last @, so that nothing of an ill-formed one is left over.
-_PASSWORD: Final = re.compile(r"(iscsi://[^@%:]*)[%:].*@", re.IGNORECASE | re.DOTALL)
-_PASSWORD_RULE: Final = re.compile(r"[!-?A-~]{1,255}", re.ASCII)
+# What explains a URL is none: ours, and libiscsi's own.
+_USAGES: Final = r"\[user\[%password\]@|\[<username>\[%<password>\]@"
+# Up to the last @, so that nothing of an ill-formed one is left over. A user may have an @, too.
+_PASSWORD: Final = re.compile(
+    rf"((?:iscsi|iser)://)(?!{_USAGES})([^%:]*?)([%:].*)?"
+    r"(?<!\[%password\])(?<!\[%<password>\])@(?!.*(?<!\[%password\])(?<!\[%<password>\])@)",
+    re.IGNORECASE | re.DOTALL,
+)
+# A path that is meant for another kind of volume, or for none.
+_URL_LIKE: Final = re.compile(r"://|%.*@.*/(iqn|eui|naa)\.", re.IGNORECASE | re.DOTALL)
+# libiscsi takes what follows a ? for options, wherever it stands.
+_PASSWORD_RULE: Final = re.compile(r"[!->A-~]{1,255}", re.ASCII)
 _HOST: Final = re.compile(r"\[([0-9A-Za-z:.%_-]+)\]|([A-Za-z0-9._-]+)", re.ASCII)
-_USER: Final = re.compile(r"[!-$&-.0-9;-?A-~]{1,255}", re.ASCII)  # No @, %, : or /.
+_USER: Final = re.compile(r"[!-$&-.0-9;->A-~]{1,255}", re.ASCII)  # No @, %, :, / or ?.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +85,9 @@ def parse_iscsi_url(text: str) -> IscsiUrl:
     Raises:
         ValueError: says what is wrong and how it is written.
     """
-    shown = without_password(text)
     if not text.lower().startswith(SCHEME):
-        raise ValueError(f"{shown!r} is not the URL of a LUN; {_RULE}")
+        raise ValueError(f"this is not the URL of a LUN; {_RULE}")
+    shown = _shown(text)
     who, at, place = text[len(SCHEME) :].rpartition("@")
     user, _, password = who.partition("%")
     portal, _, rest = place.partition("/")
@@ -93,7 +105,7 @@ def parse_iscsi_url(text: str) -> IscsiUrl:
         normalise(target)
     except ValueError as error:
         raise ValueError(f"{shown!r} names no target: {error}; {_RULE}") from None
-    return IscsiUrl(
+    url = IscsiUrl(
         user=user if at else None,
         password=password or None,
         host=host,
@@ -102,21 +114,47 @@ def parse_iscsi_url(text: str) -> IscsiUrl:
         target=target,
         lun=int(lun),
     )
+    check_length(url)
+    return url
+
+
+def check_length(url: IscsiUrl) -> None:
+    """Check that libiscsi takes all of a URL.
+
+    Raises:
+        ValueError: it is too long with its password.
+    """
+    if len(url.whole.encode()) > URL_BYTES_MAX:
+        raise ValueError(
+            f"{url.shown!r} is too long; take at most {URL_BYTES_MAX} bytes with user and password"
+        )
+
+
+def is_url_like(path: str) -> bool:
+    """Whether a path is a URL, perhaps with a password: not to be shown where none should be."""
+    return _URL_LIKE.search(path) is not None
 
 
 def check_password(password: str) -> None:
     """Check that a password can stand in a URL; the message never shows it.
 
     Raises:
-        ValueError: it is empty or too long, or has a blank, an ``@`` or what is not ASCII.
+        ValueError: it is empty or too long, or has a blank, ``@``, ``?`` or what is not ASCII.
     """
     if not _PASSWORD_RULE.fullmatch(password):
-        raise ValueError("the password cannot be used; take 1 to 255 of ! to ~, without @")
+        raise ValueError("the password cannot be used; take 1 to 255 of ! to ~, without @ and ?")
 
 
 def without_password(text: str) -> str:
     """Return a text without the passwords of the URLs in it, also where they are ill-formed."""
-    return _PASSWORD.sub(r"\1@", text)
+    return _PASSWORD.sub(r"\1\2@", text)
+
+
+def _shown(text: str) -> str:
+    """An ill-formed URL without what may be a password in it."""
+    if "@" in text or "[" in text:
+        return without_password(text)
+    return text.partition("%")[0]  # Only the address of a host has a % otherwise.
 
 
 def _split_portal(portal: str, shown: str) -> tuple[str, int]:

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 
 from fairlead.model.duration import DurationNs
 from fairlead.model.frozen import Model
-from fairlead.model.iscsi_url import IscsiName, check_password, parse_iscsi_url
+from fairlead.model.iscsi_url import IscsiName, check_password, is_url_like, parse_iscsi_url
 from fairlead.model.pass_through import PASS_THROUGH_KINDS, DeviceIdentity, check_pass_through
 from fairlead.model.size import SizeBytes
 
@@ -91,6 +91,9 @@ class VolumeConfig(Model):
     def _path_is_usable(cls, path: str | None, info: ValidationInfo) -> str | None:
         if path is not None and info.data.get("kind") == "iscsi":
             parse_iscsi_url(path)
+        elif path is not None and is_url_like(path):
+            # Whatever it was meant to be, it may hold a password.
+            raise ValueError('a URL is a path for kind iscsi alone; write kind = "iscsi"')
         if path is not None and (not path or "\0" in path):
             raise ValueError(f"{path!r} is not a path; name a file or a block device")
         return path

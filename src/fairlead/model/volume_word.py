@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from fairlead.model.iscsi_url import parse_iscsi_url
+from fairlead.model.iscsi_url import is_url_like, parse_iscsi_url
 from fairlead.model.size import parse_size
 from fairlead.model.volume import FILE_KINDS, NAME_PATTERN, PATHLESS_KINDS, VolumeConfig
 
@@ -29,11 +29,16 @@ def parse_volume(text: str) -> VolumeConfig:
     Raises:
         ValueError: says what is wrong and how it is written. (pydantic's is one, too.)
     """
+    head, colon, rest = text.strip().partition(":")
+    if colon and head.lower() == "iscsi":
+        return _parse_iscsi(text.strip() if rest.startswith("//") else rest)
+    if is_url_like(text):  # With a password, perhaps: no message shows it.
+        raise ValueError(
+            "this URL is not that of a LUN; write iscsi://[user[%password]@]host/target-iqn/lun"
+        )
     head, colon, rest = text.partition(":")
     if colon and head == "sg":
         return _parse_sg(rest, text)
-    if colon and head == "iscsi":
-        return _parse_iscsi(text if rest.startswith("//") else rest)
     if colon and head in PATHLESS_KINDS:
         return _parse_sized(head, rest, text)
     kind, place = (head, rest) if colon and head in FILE_KINDS else ("file", text)

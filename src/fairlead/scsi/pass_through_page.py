@@ -37,6 +37,8 @@ def _row(policy: Policy) -> str:
     words = _WORDS[policy.treatment]
     if policy.is_dangerous:
         words = "refused unless allowed"
+    if policy.endangers_blocks:
+        words = "refused unless allowed; passes where there are no blocks"
     if policy.needs_identity:
         words += '; with `identity = "own"` refused'
     may_read_only = policy.is_harmless and policy.treatment is not Treatment.REFUSE

@@ -112,7 +112,7 @@ def test_mistakes_in_the_file_are_told_with_their_lines(tmp_path: Path) -> None:
     file.write_text(SCENARIO + "weigth = 3\n")
     result = run(app, ["sim", str(file)])
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"{file}:11: clients[1].weigth = 3: no such field (did you")
+    assert result.stderr.startswith(f"{file}:11: clients[1].weigth: no such field (did you")
 
 
 def test_a_scenario_is_needed() -> None:

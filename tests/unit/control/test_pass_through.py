@@ -97,6 +97,7 @@ def test_a_tape_takes_its_time(tree: KernelTree) -> None:
     tree.tape(tree.scsi_device("2:0:0:0", timeout="30"))
     prepared = prepare_pass_through(config(path="/dev/st0"), tree.view, FakeScsiDevice(1))
     assert passed(prepared).timeout_ns == OTHER_TIMEOUT_S * S_NS
+    assert passed(prepared).rules == rules(has_blocks=False) != rules()
     assert passed(prepared).transfer_bytes_max == 1 << 20
     assert (prepared.spec.size_bytes, prepared.spec.logical_block_bytes) == (0, 512)
     disk = prepare_pass_through(config(), tree.view, FakeScsiDevice())

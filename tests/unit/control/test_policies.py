@@ -83,6 +83,6 @@ def test_all_mistakes_are_found_at_once() -> None:
     ) == [
         'policies[0].kind = "latency-gaol": no such policy (there are: latency-goal)',
         "policies[1].goal_ms: missing (add goal_ms = ...)",
-        "policies[1].goal = 1: no such field (did you mean goal_ms? there are: contexts, goal_ms)",
+        "policies[1].goal: no such field (did you mean goal_ms? there are: contexts, goal_ms)",
         "policies[2].goal_ms = 0: out of range (take more than 0)",
     ]

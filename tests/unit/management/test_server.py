@@ -234,7 +234,6 @@ async def test_a_change_is_forgotten(tmp_path: Path) -> None:
             {
                 "detail": "wieght: no such field",
                 "where": "wieght",
-                "value": "4",
                 "remedy": "did you mean weight? there are: burst_s, guarantee, limit, priority, "
                 "queued_max, weight",
             },

@@ -61,7 +61,7 @@ def test_an_empty_document_is_the_default() -> None:
         ),
         (
             "groping = 'initiator'",
-            '1: groping = "initiator": no such field (did you mean grouping? there are: '
+            '1: groping: no such field (did you mean grouping? there are: '
             "chap_accounts, devices, discovery, engine, grouping, groups, identity, limits, "
             "naming, policies, portals, shares, targets, volumes)",
         ),
@@ -198,3 +198,23 @@ def test_a_mistake_found_later_is_placed() -> None:
     error = ConfigError("too dark", where="volumes[0].size", remedy="light")
     [mistake] = place_mistakes(error, GOOD)
     assert (mistake.line, str(mistake)) == (7, "volumes[0].size: too dark (light)")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "kind = 'iscsi'\npath = 'us%hunter2@h/iqn.2026-01.example:a/0'",
+        "kind = 'iscsi'\npath = 'iscsi:us%hunter2@h/iqn.2026-01.example:a/0'",
+        "kind = 'iscsi'\npath = 'iscsi://us@corp%hunter2@h/iqn.2026-01.example:a/0'",
+        "kind = 'iscsi'\npath = 'iscsi://us%hunter2/iqn.2026-01.example:a/0'",
+        "kind = 'sg'\npath = 'iscsi://us%hunter2@h/iqn.2026-01.example:a/0'",
+        "kind = 'scsi'\npath = 'iscsi://us%hunter2@h/iqn.2026-01.example:a/0'",
+        "path = 'iscsi://us%hunter2@h/iqn.2026-01.example:a/0'",
+        "path = 'us%hunter2@h/iqn.2026-01.example:a/0'",
+        "kind = 'iscsi'\npath = 'iscsi://us@h/iqn.2026-01.example:a/0'\npasswort = 'hunter2'",
+    ],
+)
+def test_a_password_that_stands_elsewhere_does_not_show(fields: str) -> None:
+    found = mistakes(f"[[volumes]]\nname = 'v'\n{fields}\n")
+    assert found
+    assert "hunter" not in "".join(map(str, found))

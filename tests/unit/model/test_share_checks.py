@@ -50,7 +50,7 @@ def mistakes(text: str) -> list[str]:
         ),
         (
             "[[shares]]\ncontexts = '*'\nlimit = { iosp = 5 }",
-            "3: shares[0].limit.iosp = 5: no such field (did you mean iops? there are: "
+            "3: shares[0].limit.iosp: no such field (did you mean iops? there are: "
             "bytes_per_s, iops)",
         ),
         (
@@ -107,7 +107,7 @@ def mistakes(text: str) -> list[str]:
         ),
         (
             COST + "cost.write_us = 1",
-            "7: devices[0].cost.write_us = 1: no such field (did you mean write_base_us? there "
+            "7: devices[0].cost.write_us: no such field (did you mean write_base_us? there "
             "are: read_base_us, read_per_kib_us, write_base_us, write_per_kib_us)",
         ),
         (

@@ -10,7 +10,7 @@ from fairlead.model.volume import VolumeConfig
 
 SG = {"kind": "sg", "path": "/dev/sg3"}
 LUN = {"kind": "iscsi", "path": "iscsi://host/iqn.2026-01.example:a/0"}
-SECRET = "s3cr%t/:?"
+SECRET = "s3cr%t/:!"
 
 
 @pytest.mark.parametrize(

@@ -69,13 +69,28 @@ def test_forms(text: str, kind: str, name: str | None, path: str | None, size: i
         ("sim:ssd-20k:x:", "has no size; write sim:PRESET:SIZE"),
         ("null:a/b:1G", "'a/b' is not a volume name; use letters"),
         ("sg:", "volume 'sg:' has no device; write sg:/dev/sg3"),
-        ("iscsi:host", "'host' is not the URL of a LUN; write iscsi://"),
+        ("iscsi:host", "this is not the URL of a LUN; write iscsi://"),
         ("a\0b", "is not a path; name a file or a block device"),
     ],
 )
 def test_mistakes_are_explained(text: str, message: str) -> None:
     with pytest.raises(ValueError, match="(?s)" + message.replace("'", ".")):
         parse_volume(text)
+
+
+@pytest.mark.parametrize("text", ["ISCSI://bob%secret@host/{}", " iscsi://bob%secret@host/{} "])
+def test_a_scheme_is_known_in_any_case_of_letters(text: str) -> None:
+    volume = parse_volume(text.format("iqn.2026-01.example:a/7"))
+    assert (volume.kind, volume.path) == ("iscsi", f"{LUN.replace('//', '//bob@')}/7")
+    assert volume.password is not None
+    assert volume.password.get_secret_value() == "secret"
+
+
+@pytest.mark.parametrize("before", ["iser://", "direct:iscsi://", " x:iscsi://", "sg:iscsi://", ""])
+def test_no_other_url_is_taken_for_a_path_and_shown(before: str) -> None:
+    with pytest.raises(ValueError, match="not that of a LUN; write iscsi://") as caught:
+        parse_volume(f"{before}us%secret@h/iqn.2026-01.example:a/7")
+    assert "secret" not in str(caught.value)
 
 
 @given(st.text(min_size=1, max_size=300))
