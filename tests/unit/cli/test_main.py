@@ -61,7 +61,7 @@ def test_check_explains_each_mistake(tmp_path: Path) -> None:
     result = run(app, ["check", str(file)])
     assert result.exit_code == 2
     lines = result.stderr.splitlines()
-    assert lines[0].startswith(f'{file}:5: volumes[0].sise: no such field (did you mean si')
+    assert lines[0].startswith(f"{file}:5: volumes[0].sise: no such field (did you mean si")
     assert lines[1].startswith(f'{file}:6: volumes[0].serial = "": has characters that are not')
 
 
