@@ -24,14 +24,20 @@ from fairlead.dataplane.pass_through import (
     open_link,
 )
 from fairlead.errors import ConfigError
-from fairlead.model.iscsi_url import check_password, parse_iscsi_url, without_password
+from fairlead.model.iscsi_url import (
+    check_length,
+    check_password,
+    parse_iscsi_url,
+    without_password,
+)
 from fairlead.model.size import SIZE_MAX_BYTES
 from fairlead.scsi.pass_through import DANGEROUS, rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from fairlead.dataplane.pass_through import LinkKind, OpenLink
+    from fairlead.model.iscsi_url import IscsiUrl
     from fairlead.model.volume import VolumeConfig
 
     Others: TypeAlias = Iterable[tuple[VolumeConfig, PreparedVolume]]
@@ -67,29 +73,11 @@ _NO_ANSWER: Final[Mapping[LinkKind, tuple[str, str]]] = {
         "password",
     ),
 }
-_NO_LIBRARY: Final = ("libiscsi is missing", "install it: apt-get install libiscsi7")
-_NOT_REACHED: Final = (
-    "the portal of {place} cannot be reached: {cause}",
-    "check host and port, and that the target runs",
-)
-_REFUSED: Final = (
-    "the target of {place} refuses our login: {cause}",
-    "check its name, its access list, and user and password in the URL",
-)
-_NO_LUN: Final = ("there is no such LUN: {place}", "list them: iscsi-ls --show-luns {portal}")
+# Opening it logs in to nothing: what is in the way there, the first command tells in words.
 _ISCSI_TROUBLES: Final[Mapping[int, tuple[str, str]]] = {
-    errno.ELIBACC: _NO_LIBRARY,
-    errno.ENOSYS: _NO_LIBRARY,
-    errno.ECONNREFUSED: _NOT_REACHED,
-    errno.ECONNRESET: _NOT_REACHED,
-    errno.EHOSTUNREACH: _NOT_REACHED,
-    errno.ENETUNREACH: _NOT_REACHED,
-    errno.ETIMEDOUT: _NOT_REACHED,
-    errno.EACCES: _REFUSED,
-    errno.EPERM: _REFUSED,
-    errno.ENXIO: _NO_LUN,
-    errno.ENODEV: _NO_LUN,
-    errno.ENOENT: _NO_LUN,
+    errno.ELIBACC: ("libiscsi is missing", "install it: apt-get install libiscsi7"),
+    # Ours, of a LUN that says there is no unit.
+    errno.ENXIO: ("there is no such LUN: {place}", "list them: iscsi-ls --show-luns {portal}"),
 }
 
 
@@ -117,7 +105,10 @@ class _Way:
 
 
 def prepare_pass_through(
-    config: VolumeConfig, view: SystemView | None = None, connect: OpenLink = open_link
+    config: VolumeConfig,
+    view: SystemView | None = None,
+    connect: OpenLink = open_link,
+    others: Others = (),
 ) -> PreparedVolume:
     """Check a volume of kind ``sg`` or ``iscsi``, and ask the device what it is.
 
@@ -127,6 +118,7 @@ def prepare_pass_through(
         config: the volume.
         view: where the kernel's trees are.
         connect: opens a way to the device.
+        others: volumes that are served: the device may not be one of theirs.
 
     Raises:
         ConfigError: says what is in the way and the way out.
@@ -134,6 +126,8 @@ def prepare_pass_through(
     view = view or SystemView()
     check_allowed(config)
     way = _find(config, view)
+    # First: who holds a disk that is served already is this process.
+    _check_not_served(config, _paths(way), others)
     if way.host is not None:
         check_device_unused(way.host, view)
     way = _in_numbers(way)
@@ -157,7 +151,7 @@ def prepare_pass_through(
                 has_blocks=facts.pages.has_blocks, identity=config.identity, allow=config.allow
             ),
             timeout_ns=config.timeout or _timeout_s(way, facts) * 10**9,
-            transfer_bytes_max=_transfer_bytes_max(way, facts),
+            transfer_bytes_max=_transfer_bytes_max(way),
             commands_max=_commands_max(way),
             initiator_name=way.initiator_name,
             url=way.url,
@@ -216,11 +210,11 @@ def check_documented(volumes: Sequence[VolumeConfig]) -> None:
 
 
 def check_served_once(new: PreparedVolume, config: VolumeConfig, others: Others) -> None:
-    """Refuse a device of this host that is served already, also by another way that leads to it.
+    """Refuse a device that is served already, one of this host also by another way to it.
 
     Reservations are kept for each volume, so two volumes of one device would not know of each
-    other's. A name for the device in either configuration says that they are two. Another target
-    sees two sessions of ours, and keeps order itself.
+    other's. Where two nodes lead to what says that it is one device, a name for it in either
+    configuration says that they are two. What other URLs lead to is not known.
 
     Args:
         new: the volume that comes.
@@ -230,6 +224,9 @@ def check_served_once(new: PreparedVolume, config: VolumeConfig, others: Others)
     Raises:
         ConfigError: one of them is the same device.
     """
+    others = list(others)
+    if config.is_pass_through:
+        _check_not_served(config, {new.spec.path}, others)
     for other_config, other in others:
         has_name = config.device is not None or other_config.device is not None
         if new.spec.kind == "sg" and new.place == other.place and not has_name:
@@ -238,6 +235,20 @@ def check_served_once(new: PreparedVolume, config: VolumeConfig, others: Others)
                 remedy="show that one under several LUNs; or, if it is another device that only "
                 'says so, name one of them: device = "..."',
             )
+
+
+def _check_not_served(config: VolumeConfig, paths: Container[str | None], others: Others) -> None:
+    for _, other in others:
+        if other.spec.path is not None and other.spec.path in paths:
+            raise ConfigError(
+                f"{config.path} is served already, as volume {other.spec.name!r}",
+                remedy="show that one under several LUNs",
+            )
+
+
+def _paths(way: _Way) -> set[str | None]:
+    """All that the device is called where volumes say what they have open."""
+    return {way.path, *(f"/dev/{disk}" for disk in (way.host.disks if way.host else ()))}
 
 
 def _find(config: VolumeConfig, view: SystemView) -> _Way:
@@ -250,7 +261,7 @@ def _find(config: VolumeConfig, view: SystemView) -> _Way:
     return _Way(
         kind="iscsi",
         path=url.shown,
-        url=replace(url, password=password).whole,
+        url=_whole(replace(url, password=password)),
         shown=url.shown,
         portal=replace(url, user=None).shown.removesuffix(f"/{url.target}/{url.lun}"),
         name=f"{url.target}/{url.lun}",
@@ -274,7 +285,16 @@ def _in_numbers(way: _Way) -> _Way:
             f"host {url.host!r} of {way.shown} is not known: {error}",
             remedy="check its name, or write its address",
         ) from None
-    return replace(way, url=replace(url, host=str(found[0][4][0])).whole)
+    return replace(way, url=_whole(replace(url, host=str(found[0][4][0]))))
+
+
+def _whole(url: IscsiUrl) -> str:
+    try:
+        check_length(url)
+    except ValueError as error:
+        problem, _, remedy = str(error).partition("; ")
+        raise ConfigError(problem, remedy=remedy) from None
+    return url.whole
 
 
 def _password(config: VolumeConfig, where: str | None) -> str | None:
@@ -356,14 +376,10 @@ def _timeout_s(way: _Way, facts: DeviceFacts) -> int:
     return max(usual_s, way.host.timeout_s if way.host else 0)
 
 
-def _transfer_bytes_max(way: _Way, facts: DeviceFacts) -> int:
-    """The smallest limit that anybody names, in whole pages."""
-    said = facts.interface.get("transfer_bytes_max", "")
-    limits = [
-        way.host.transfer_bytes_max if way.host else None,
-        int(said) if said.isdigit() else None,
-    ]
-    least = min([TRANSFER_BYTES_MAX, *(limit for limit in limits if limit)])
+def _transfer_bytes_max(way: _Way) -> int:
+    """What the host adapter takes, in whole pages."""
+    said = way.host.transfer_bytes_max if way.host else None
+    least = min(TRANSFER_BYTES_MAX, said or TRANSFER_BYTES_MAX)
     return max(TRANSFER_BYTES_MIN, least - least % TRANSFER_BYTES_MIN)
 
 

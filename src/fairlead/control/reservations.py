@@ -5,6 +5,7 @@ What holds whom off is `fairlead.scsi.reservations`; here is which sessions I_T 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fairlead.scsi.reservations import Outcome
 
 BUSY = 0x08
+_OFTEN = frozenset({"RESERVE (6)", "RESERVE (10)", "RELEASE (6)", "RELEASE (10)"})
 
 log = logger(__name__)
 
@@ -37,13 +39,10 @@ class _Live:
 
 @dataclass(slots=True)
 class _Disk:
-    """One logical unit, by however many target ports it is reached.
-
-    ``ways`` has the data plane's numbers, and for each the relative target port.
-    """
+    """One logical unit; ``ways`` has the data plane's numbers, one for each target."""
 
     name: str
-    ways: dict[int, int] = field(default_factory=dict)
+    ways: set[int] = field(default_factory=set)
     reservations: Reservations = field(default_factory=Reservations)
     is_full_told: bool = False
 
@@ -93,16 +92,15 @@ class ReservationBook:
         self._live: dict[ItNexus, _Live] = {}
         self._nexuses: dict[int, ItNexus] = {}
 
-    def unit_added(self, number: int, *, disk: str, relative_target_port: int = 1) -> None:
+    def unit_added(self, number: int, *, disk: str) -> None:
         """A disk is reached by a logical unit of the data plane, or by one more.
 
         Args:
             number: the data plane's.
             disk: what it is recognised by, and called in the log.
-            relative_target_port: 1..65535.
         """
         found = self._by_number[number] = self._disks.setdefault(disk, _Disk(disk))
-        found.ways[number] = relative_target_port
+        found.ways.add(number)
         self._enforce(found)
 
     def info(self, disk: str) -> ReservationInfo:
@@ -153,7 +151,7 @@ class ReservationBook:
             return
         for disk in self._disks.values():
             if disk.reservations.nexus_lost(nexus):
-                _log("released", disk, nexus, cause="the session has ended")
+                _log("released", disk, nexus, cause="the session has ended", level=logging.DEBUG)
                 self._enforce(disk)
 
     def session_ended(self, session: int) -> None:
@@ -171,7 +169,8 @@ class ReservationBook:
             return
         holder = disk.reservations.reserved_by
         if disk.reservations.reset():
-            _log("released", disk, holder, cause="the logical unit was reset")
+            cause = "the logical unit was reset"
+            _log("released", disk, holder, cause=cause, level=logging.DEBUG)
             self._enforce(disk)
 
     # ---- commands ----------------------------------------------------------------------------
@@ -191,8 +190,7 @@ class ReservationBook:
         if nexus is None or disk is None:  # It has ended, and nobody waits for the answer.
             self._plane.answer(upcall.id, status=BUSY, sense=b"", data=b"")
             return
-        port = disk.ways[upcall.logical_unit]
-        request = ReservationRequest(nexus, upcall.cdb, upcall.data, port)
+        request = ReservationRequest(nexus, upcall.cdb, upcall.data)
         try:
             outcome = reservation_commands.run(command, disk.reservations, request)
         except CheckCondition as error:
@@ -202,7 +200,9 @@ class ReservationBook:
             raise
         if outcome.event is not None:
             disk.is_full_told = disk.is_full_told and outcome.event == "registered"
-            _log(outcome.event, disk, nexus, cause=command)
+            # RESERVE and RELEASE come as often as an initiator likes.
+            level = logging.DEBUG if command in _OFTEN else logging.INFO
+            _log(outcome.event, disk, nexus, cause=command, level=level)
             self._enforce(disk)
             self._tell(disk, outcome)
         self._answer(upcall, outcome)
@@ -210,7 +210,7 @@ class ReservationBook:
     def _tell(self, disk: _Disk, outcome: Outcome) -> None:
         for attention in outcome.attentions:
             sessions = self._sessions(attention.nexuses)
-            for number in disk.ways:
+            for number in sorted(disk.ways):
                 self._plane.raise_attention(number, attention.asc, sessions=sessions)
 
     def _answer(self, upcall: Upcall, outcome: Outcome) -> None:
@@ -245,10 +245,13 @@ class ReservationBook:
         return sorted(one.session for one in live if one is not None and one.session)
 
 
-def _log(event: str, disk: _Disk, nexus: ItNexus | None, *, cause: str) -> None:
+def _log(
+    event: str, disk: _Disk, nexus: ItNexus | None, *, cause: str, level: int = logging.INFO
+) -> None:
     held = disk.reservations.persistent
     name = ".".join(("reservation", event))
-    log.info(
+    log.log(
+        level,
         name,
         disk=disk.name,
         initiator=nexus,

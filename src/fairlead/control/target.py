@@ -232,9 +232,8 @@ class Target:
             raise ConfigError(
                 f"there is a volume {volume.name!r} already", remedy="give one another name"
             )
-        prepared = await asyncio.to_thread(self._prepare, volume)
-        others = [(other.config, other.prepared) for other in self._volumes.values()]
-        pass_through.check_served_once(prepared, volume, others)
+        prepared = await asyncio.to_thread(self._prepare, volume, self._served())
+        pass_through.check_served_once(prepared, volume, self._served())
         spec, number = await asyncio.to_thread(self._open, plane, prepared.spec)
         await asyncio.to_thread(self._kernel.tell, plane.set_elevator_sees)
         info = next(info for info in plane.volumes() if info.volume == number)
@@ -428,9 +427,14 @@ class Target:
             raise RuntimeError("the target is not running: use it inside `async with`")
         return self._parts
 
-    def _prepare(self, volume: VolumeConfig) -> PreparedVolume:
+    def _served(self) -> list[tuple[VolumeConfig, PreparedVolume]]:
+        return [(served.config, served.prepared) for served in self._volumes.values()]
+
+    def _prepare(
+        self, volume: VolumeConfig, others: list[tuple[VolumeConfig, PreparedVolume]]
+    ) -> PreparedVolume:
         if volume.is_pass_through:
-            return pass_through.prepare_pass_through(volume, self._view, self._connect)
+            return pass_through.prepare_pass_through(volume, self._view, self._connect, others)
         return volumes.prepare_volume(volume, self._view)
 
     def _open(self, plane: DataPlane, spec: VolumeSpec) -> tuple[VolumeSpec, int]:

@@ -30,9 +30,9 @@ _RULE: Final = "write iscsi://[user[%password]@]host[:port]/target-iqn/lun"
 _USAGES: Final = r"\[user\[%password\]@|\[<username>\[%<password>\]@"
 # Up to the last @, so that nothing of an ill-formed one is left over. A user may have an @, too.
 _PASSWORD: Final = re.compile(
-    rf"((?:iscsi|iser)://)(?!{_USAGES})([^%:]*?)([%:].*)?"
+    rf"(://)(?!{_USAGES})([^%:]*?)([%:].*)?"
     r"(?<!\[%password\])(?<!\[%<password>\])@(?!.*(?<!\[%password\])(?<!\[%<password>\])@)",
-    re.IGNORECASE | re.DOTALL,
+    re.DOTALL,
 )
 # A path that is meant for another kind of volume, or for none.
 _URL_LIKE: Final = re.compile(r"://|%.*@.*/(iqn|eui|naa)\.", re.IGNORECASE | re.DOTALL)

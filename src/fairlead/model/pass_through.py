@@ -26,7 +26,7 @@ _OF_OTHERS: Final = {
     "size": "the device itself says how large it is",
     "model": "it simulates nothing",
     "thin": "the device itself says whether it takes UNMAP",
-    "write_through": "its cache is set by MODE SELECT, caching page, as on any SCSI device",
+    "write_through": "its cache is set by MODE SELECT, caching page, once allow names it",
     "logical_block_bytes": "the device itself says how large its blocks are",
     "physical_block_bytes": "the device itself says how large its blocks are",
 }

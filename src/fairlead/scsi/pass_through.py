@@ -52,8 +52,9 @@ class Rule:
         is_harmless: read-only sessions and units have it too; others get WRITE PROTECTED there.
         attention: additional sense code and qualifier, ``asc << 8 | ascq``, that the other nexuses
             are told when it has gone well: to the device we all are one, which knows.
-        access: what it needs of a unit that another nexus has reserved, a `fairlead.scsi.cdb.Access`
-            as a number; None: what its row of the command table says, ``EVERYTHING`` without one.
+        access: what it needs of a unit that another nexus has reserved, as a number of
+            `fairlead.scsi.cdb.Access`; None: what its row of the command table says, and
+            ``EVERYTHING`` where it has none.
     """
 
     opcode: int

@@ -166,6 +166,8 @@ class Reservations:
         """RESERVE (6) and RESERVE (10)."""
         if self.registrations or self.reserved_by not in {None, nexus}:
             return CONFLICT
+        if self.reserved_by == nexus:
+            return _NOTHING_DONE
         self.reserved_by = nexus
         return Outcome(event="reserved")
 

@@ -61,7 +61,7 @@ def test_check_explains_each_mistake(tmp_path: Path) -> None:
     result = run(app, ["check", str(file)])
     assert result.exit_code == 2
     lines = result.stderr.splitlines()
-    assert lines[0].startswith(f'{file}:5: volumes[0].sise: no such field (did you mean si')
+    assert lines[0].startswith(f"{file}:5: volumes[0].sise: no such field (did you mean si")
     assert lines[1].startswith(f'{file}:6: volumes[0].serial = "": has characters that are not')
 
 
@@ -87,6 +87,25 @@ def test_check_asks_devices_when_it_is_told_to(
     result = run(app, ["check", "--devices", str(file)])
     assert result.exit_code == 2
     assert "/dev/sg3 does not answer INQUIRY: timed out" in result.stderr
+
+
+def test_check_asks_the_next_device_when_one_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = KernelTree(tmp_path)
+    tree.scsi_device("2:0:0:0")
+    prepare = partial(prepare_pass_through, view=tree.view, connect=FakeScsiDevice())
+    monkeypatch.setattr("fairlead.cli.check.prepare_pass_through", prepare)
+    file = tmp_path / "t.toml"
+    device = '[[volumes]]\nname = "{}"\nkind = "sg"\npath = "{}"\n'
+    named = (("a", tmp_path / "sg8"), ("b", "/dev/sg3"), ("c", tmp_path / "sg9"))
+    file.write_text(GOOD + "".join(device.format(*one) for one in named))
+    result = run(app, ["check", "--devices", str(file)])
+    assert result.exit_code == 2
+    assert result.stdout.startswith("b: disk ACME Disk of 2 GiB")
+    first, last = result.stderr.splitlines()
+    assert first.startswith(f"{file}:5: volumes[1]: volume 'a': {tmp_path}/sg8 is not there (")
+    assert last.startswith(f"{file}:13: volumes[3]: volume 'c': {tmp_path}/sg9 is not there (")
 
 
 def test_check_of_a_missing_file_is_explained(tmp_path: Path) -> None:

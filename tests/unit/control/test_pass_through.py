@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -106,12 +107,32 @@ def test_a_tape_takes_its_time(tree: KernelTree) -> None:
     assert passed(said).timeout_ns == 5 * S_NS
 
 
-def test_what_the_way_takes_at_a_time_counts_too(tree: KernelTree) -> None:
-    tree.scsi_device("2:0:0:0")
-    link = FakeScsiDevice(link={"transfer_bytes_max": "131072"})
-    assert passed(prepare_pass_through(config(), tree.view, link)).transfer_bytes_max == 128 << 10
-    tiny = FakeScsiDevice(link={"transfer_bytes_max": "512"})
-    assert passed(prepare_pass_through(config(), tree.view, tiny)).transfer_bytes_max == 4096
+def test_a_tiny_adapter_takes_a_page_at_a_time(tree: KernelTree) -> None:
+    device = tree.scsi_device("2:0:0:0", disk="sdb")
+    (device / "block/sdb/queue/max_hw_sectors_kb").write_text("1\n")
+    prepared = prepare_pass_through(config(), tree.view, FakeScsiDevice())
+    assert passed(prepared).transfer_bytes_max == 4096
+
+
+def test_a_url_with_its_password_has_to_fit(tree: KernelTree) -> None:
+    volume = config("iscsi", f"iscsi://bob@127.0.0.1/{TARGET}/0", password="p" * 250)
+    with pytest.raises(ConfigError, match=r"is too long \(take at most 254 bytes") as caught:
+        prepare_pass_through(volume, tree.view, FakeScsiDevice())
+    assert "ppp" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["/dev/sdb", "/dev/sg3"])
+def test_a_disk_that_we_serve_is_not_held_by_somebody(tree: KernelTree, path: str) -> None:
+    tree.scsi_device("2:0:0:0", disk="sdb")
+    first = config(path="/dev/sdb")
+    prepared = prepare_pass_through(first, tree.view, FakeScsiDevice())
+    tree.view.held.add("/dev/sdb")
+    link = FakeScsiDevice()
+    for spec in (prepared.spec, replace(prepared.spec, kind="direct", path="/dev/sdb")):
+        others = [(first, replace(prepared, spec=spec))]
+        with pytest.raises(ConfigError, match=rf"{path} is served already, as volume 'v' \(show"):
+            prepare_pass_through(config(path=path, device="b"), tree.view, link, others)
+    assert not link.opened
 
 
 def test_dangerous_commands_are_allowed_by_name(tree: KernelTree) -> None:
@@ -213,18 +234,6 @@ SHOWN = f"iscsi://bob@127.0.0.1:3260/{TARGET}/7"
     ("number", "message"),
     [
         (errno.ELIBACC, "libiscsi is missing (install it: apt-get install libiscsi7)"),
-        (
-            errno.ECONNREFUSED,
-            f"the portal of {SHOWN} cannot be reached: not at iscsi://bob@127.0.0.1 (",
-        ),
-        (
-            errno.EACCES,
-            f"the target of {SHOWN} refuses our login: not at iscsi://bob@127.0.0.1 (check",
-        ),
-        (
-            errno.ENXIO,
-            f"there is no such LUN: {SHOWN} (list them: iscsi-ls --show-luns iscsi://127.0.0.1:3260)",
-        ),
         (0, f"{SHOWN} cannot be used: not at iscsi://bob@127.0.0.1"),
     ],
 )
@@ -243,8 +252,10 @@ def test_a_device_that_says_nothing_is_explained(tree: KernelTree) -> None:
         prepare_pass_through(config(), tree.view, silent)
     with pytest.raises(ConfigError, match=r"cannot be reached: timed out \(check that its target"):
         prepare_pass_through(iscsi(), tree.view, silent)
-    with pytest.raises(ConfigError, match="there is no such LUN"):
+    with pytest.raises(ConfigError) as caught:
         prepare_pass_through(iscsi(), tree.view, FakeScsiDevice(peripheral=0x7F))
+    listing = "iscsi-ls --show-luns iscsi://127.0.0.1:3260"
+    assert str(caught.value) == f"there is no such LUN: {SHOWN} (list them: {listing})"
 
 
 def test_a_device_in_use_is_refused_before_it_is_asked(tree: KernelTree) -> None:

@@ -38,11 +38,14 @@ async def serving(
     folder: Path,
     *volumes: dict[str, Any],
     link: FakeScsiDevice | None = None,
+    nodes: dict[str, str] | None = None,
     **document: Any,
 ) -> AsyncIterator[Target]:
     tree = KernelTree(folder)
     tree.disk_below(folder, "sda", "bfq")
     tree.scsi_device("2:0:0:0", disk="sdb")
+    for address, node in (nodes or {}).items():
+        tree.scsi_device(address, sg=node)
     written = {"portals": ["127.0.0.1:0"], "volumes": volumes, **document}
     async with Target(
         Config.model_validate(written),
@@ -93,9 +96,28 @@ async def test_a_device_is_served_once_whatever_way_leads_to_it(
         with pytest.raises(ConfigError, match=r"/dev/sg3 is served already, as volume 'v' \(show"):
             await target.add_volume("sg:/dev/sg3")
         other = {**SG, "name": "w", "path": "/dev/sg3", "device": "another"}
-        planes.plane.refuse("so far it went")
-        with pytest.raises(DataPlaneError, match="so far it went"):
+        with pytest.raises(ConfigError, match="is served already, as volume 'v'"):
             await target.add_volume(VolumeConfig.model_validate(other))
+
+
+async def test_another_node_is_another_device_where_a_name_says_so(
+    planes: Planes, tmp_path: Path
+) -> None:
+    async with serving(planes, tmp_path, SG, nodes={"2:0:0:1": "sg4"}) as target:
+        with pytest.raises(ConfigError, match=r"served already, as volume 'v' .*name one of them"):
+            await target.add_volume("sg:/dev/sg4")
+        other = {**SG, "name": "w", "path": "/dev/sg4", "device": "another"}
+        await target.add_volume(VolumeConfig.model_validate(other))
+        assert [info.name for info in target.volumes()] == ["v", "w"]
+
+
+async def test_a_lun_is_served_once_too(planes: Planes, tmp_path: Path) -> None:
+    async with serving(planes, tmp_path) as target:
+        await target.add_volume(URL)
+        again = {"name": "w", "kind": "iscsi", "path": URL, "device": "another"}
+        with pytest.raises(ConfigError, match="served already, as volume 'disk-7'") as caught:
+            await target.add_volume(VolumeConfig.model_validate(again))
+        assert SECRET not in str(caught.value)
 
 
 async def test_a_tape_has_no_size(

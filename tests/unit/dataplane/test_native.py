@@ -156,7 +156,8 @@ def test_a_scsi_device_crosses_as_plain_data(plane: native.NativeDataPlane) -> N
         "service_action": None,
         "treatment": "PAGE",
         "is_harmless": True,
-        "attention": None, "access": None,
+        "attention": None,
+        "access": None,
     }
     assert given["pass_through"] == {
         "rules": [rule],

@@ -61,7 +61,7 @@ def test_an_empty_document_is_the_default() -> None:
         ),
         (
             "groping = 'initiator'",
-            '1: groping: no such field (did you mean grouping? there are: '
+            "1: groping: no such field (did you mean grouping? there are: "
             "chap_accounts, devices, discovery, engine, grouping, groups, identity, limits, "
             "naming, policies, portals, shares, targets, volumes)",
         ),
