@@ -82,8 +82,11 @@ class Storage:
         return next(disk for disk in self.disks() if disk.sg not in before)
 
     def set(self, attribute: str, value: object) -> None:
-        """Set an attribute of the scsi_debug driver, for all its disks."""
-        self.guest.run(f"echo {value} > {_DRIVER}/{attribute}")
+        """Set an attribute of the scsi_debug driver, for all its disks.
+
+        Some it takes only while nothing is out.
+        """
+        self.guest.wait_for(f"echo {value} > {_DRIVER}/{attribute}")
 
     @contextlib.contextmanager
     def options(self, opts: int, *, every_nth: int = 0) -> Iterator[None]:

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 NAME_CHARACTERS_MAX: Final = 64
 ISCSI_COMMANDS_MAX: Final = 128
 """As many as a session of ours takes by default; the other target's window may be smaller."""
-SG_COMMANDS_MAX: Final = 1024
+# As many as the data plane's descriptors of one device take.
+SG_COMMANDS_MAX: Final = 64
 TRANSFER_BYTES_MIN: Final = 4096
 
 # What a disk may take to come back from its own recovery, twice Linux's 30 s; initiators give up
