@@ -239,6 +239,13 @@ def test_cdbs_that_do_not_go_through_are_answered(
         assert client.read_10(0, 1).status == GOOD
 
 
+@pytest.mark.parametrize(("out", "in_bytes"), [(bytes(4096), 0), (b"", 512), (b"", 0)])
+def test_data_that_does_not_fit_the_cdb_is_refused(gate: Scene, out: bytes, in_bytes: int) -> None:
+    with gate.log_in("one") as client:
+        assert sense_of(client.execute(0, read_10(blocks=8), out, in_bytes)) == (0x5, 0x2400)
+        assert client.read_10(0, 8).status == GOOD
+
+
 def test_more_data_than_is_passed_on_is_refused(gate: Scene) -> None:
     with gate.log_in("one") as client:
         assert client.write_10(0, b"m" * MIB).status == GOOD

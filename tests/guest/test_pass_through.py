@@ -66,8 +66,7 @@ COMMANDS: Final[list[dict[str, Any]]] = [
     {"cdb": "93000000000000000040000000100000", "data_out": "77" * 512},
     _read("28000000004000001000", data_in_bytes=8192),
     {"cdb": "2f000000004000001000"},
-    # Less than there is, and more than there is.
-    _read("28000000004000001000", data_in_bytes=4096),
+    # More than there is.
     _read("120000002400", data_in_bytes=255),
     # Beyond the end; a field that is wrong; a command of a vendor; one of no length that there is.
     _read("28007fffffff00000800", data_in_bytes=4096),

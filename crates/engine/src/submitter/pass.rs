@@ -41,6 +41,9 @@ pub(super) fn choose(
         _ if is_read_only && !rule.is_harmless => Err(Sense::WRITE_PROTECTED),
         Treatment::Answer => return None,
         Treatment::Page if is_page() => return None,
+        _ if request.is_some_and(|request| !moves_as_it_says(&request, task, volume)) => {
+            Err(Sense::INVALID_FIELD_IN_CDB)
+        }
         Treatment::Pass | Treatment::Page if is_passable(task) => {
             Pass::new(Expected::of(task), settings.transfer_bytes_max).map(Program::Pass)
         }
@@ -54,6 +57,21 @@ pub(super) fn choose(
     };
     let passes_attention = request.is_some_and(|request| request.row.passes_unit_attention);
     Some(Chosen { program, passes_attention, accounted })
+}
+
+/// Reads read, writes write, and there is room for all blocks: an adapter that is told something else
+/// than the device may have to be reset, for everybody.
+fn moves_as_it_says(request: &Request<'_>, task: &Task, volume: &Volume) -> bool {
+    let expected = Expected::of(task);
+    let (room_bytes, is_other_way) = match request.row.execution {
+        Execution::Read => (expected.in_bytes, task.writes),
+        Execution::Write | Execution::WriteAndVerify => (expected.out_bytes, task.reads),
+        _ => return true,
+    };
+    // Devices without blocks have other commands by these codes.
+    let block_bytes = if volume.spec.size_bytes > 0 { volume.spec.logical_block_bytes } else { 0 };
+    let blocks = request.blocks(u64::MAX).map_or(u64::MAX, |(_, blocks)| blocks);
+    !is_other_way && blocks.saturating_mul(u64::from(block_bytes)) <= u64::from(room_bytes)
 }
 
 /// Its CDB and data are of a kind that can be passed on for one of many.
