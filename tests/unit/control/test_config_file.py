@@ -72,7 +72,7 @@ def test_names_of_dangerous_commands_are_looked_at(tmp_path: Path) -> None:
         check_config(file)
     (mistake,) = caught.value.mistakes
     assert (mistake.line, mistake.where) == (5, "volumes[0].allow")
-    assert "there are: ACCESS CONTROL OUT, ATA PASS-THROUGH, FORMAT UNIT" in str(mistake)
+    assert "there are: ACCESS CONTROL OUT, ATA PASS-THROUGH, CHANGE DEFINITION" in str(mistake)
 
 
 @pytest.mark.parametrize("name", ["gateway.toml", "pass-through.toml"])
