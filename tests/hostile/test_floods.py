@@ -43,14 +43,13 @@ async def test_many_initiators_never_send_their_data_out(scene: Scene) -> None:
     """Each asks to write 2 MiB, gets its R2Ts, and sends nothing: 200 times 2 MiB is not held."""
     clients = await _log_in(scene, "mute", ImmediateData="No", InitialR2T="Yes")
     try:
+        data = b"m" * _LENGTH_BYTES
         for client in clients:
             client.initiator.hold_data_out = True
             for number in range(_COMMANDS):
-                lba = _lba(number)
-                client.submit(0, cdb.rw_16(0x8A, lba, _BLOCKS), b"m" * _LENGTH_BYTES)
-            # Its answers to the target's pings; it takes long to submit for all on a busy machine.
-            await asyncio.sleep(0)
-        for client in clients:
+                client.submit(0, cdb.rw_16(0x8A, _lba(number), _BLOCKS), data)
+            # Now: two seconds after its first command the target ends a session that sends nothing,
+            # and on a busy machine it takes longer to submit for all.
             assert (await client.ping(b"alive")).data == b"alive"
         await asyncio.sleep(_SIEGE_S)
         with scene.attacker("honest") as honest:
