@@ -70,7 +70,8 @@ fn moves_as_it_says(request: &Request<'_>, task: &Task, volume: &Volume) -> bool
     };
     // Devices without blocks have other commands by these codes.
     let block_bytes = if volume.spec.size_bytes > 0 { volume.spec.logical_block_bytes } else { 0 };
-    let blocks = request.blocks(u64::MAX).map_or(u64::MAX, |(_, blocks)| blocks);
+    // Where they are is the device's business.
+    let blocks = request.blocks(u64::MAX).map_or(request.length, |(_, blocks)| blocks);
     !is_other_way && blocks.saturating_mul(u64::from(block_bytes)) <= u64::from(room_bytes)
 }
 
