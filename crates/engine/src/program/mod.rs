@@ -25,6 +25,7 @@ use fairlead_proto::iscsi::task::{Answer, Task};
 use fairlead_proto::scsi::sense::Sense;
 use fairlead_proto::scsi::status;
 use fairlead_proto::scsi::table::{Execution, Request};
+use fairlead_sched::accounts::Operation as Accounted;
 
 /// Largest piece of a command's data that is in memory at a time.
 pub const PIECE_BYTES: u32 = LARGEST as u32;
@@ -116,6 +117,17 @@ impl Expected {
             out_bytes: if task.writes { task.expected_bytes } else { 0 },
         }
     }
+}
+
+/// How a command is to be carried out.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    /// By which program, or why not at all.
+    pub(crate) program: Result<Program, Sense>,
+    /// A pending unit attention does not stop it.
+    pub(crate) passes_attention: bool,
+    /// What accounts file it under.
+    pub(crate) accounted: Accounted,
 }
 
 /// A command being carried out.

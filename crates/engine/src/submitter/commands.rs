@@ -1,7 +1,7 @@
 //! What a task does next: from its CDB to its answer.
 
 use super::{Submitter, pass, token};
-use crate::program::{Expected, Input, Program, Simple, Step, Unit, check_condition};
+use crate::program::{Chosen, Expected, Input, Program, Simple, Step, Unit, check_condition};
 use crate::session::{Job, Place, Session};
 use crate::shared::{Event, Page, Tables, UPCALLS_MAX};
 use fairlead_proto::iscsi::task::{Answer, Slot, Task};
@@ -340,13 +340,6 @@ impl Submitter {
             *owner = None;
         }
     }
-}
-
-/// How a command is to be carried out.
-pub(super) struct Chosen {
-    pub(super) program: Result<Program, Sense>,
-    pub(super) passes_attention: bool,
-    pub(super) accounted: Accounted,
 }
 
 /// The sense data of a device goes out as it came.

@@ -1,6 +1,5 @@
 //! Commands that a device carries out itself: which they are, how they go down and come back.
 
-use super::commands::Chosen;
 use super::management::RESET_OCCURRED;
 use super::{Submitter, Token, parts, token};
 use crate::message::{Message, Subject, Whom};
@@ -8,7 +7,7 @@ use crate::operation::Operation;
 use crate::passthrough::{
     Command, Device, Direction, Failure, Outcome, Treatment, asks_for_aca, attention_in, whole_cdb,
 };
-use crate::program::{Expected, Pass, Program};
+use crate::program::{Chosen, Expected, Pass, Program};
 use crate::session::{Job, Session};
 use crate::shared::{Event, LogicalUnit, Tables};
 use crate::volume::Volume;
